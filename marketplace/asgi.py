@@ -1,0 +1,61 @@
+"""The whole of Tank as one ASGI application: what is for programs goes past Django's middleware.
+
+`/v1/…` is the gateway, `/sandbox/…` the sandbox provider, `/healthz` and `/readyz` say how the process is,
+and everything else are pages.
+"""
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from django.core.asgi import get_asgi_application
+
+from marketplace.runtime import health
+from marketplace.runtime.health import Receive, Scope, Send
+
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.settings")
+pages: Application = cast(Any, get_asgi_application())  # its types want a dict where servers give a mapping
+
+from django.conf import settings  # noqa: E402
+
+from allocations.gateway.app import application as gateway  # noqa: E402
+from allocations.sandbox.app import application as sandbox  # noqa: E402
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Hand a connection to whom it is for; start-up and shutdown concern the gateway."""
+    if scope["type"] == "lifespan":
+        await gateway(scope, receive, send)
+    elif scope["type"] == "http":
+        await chosen(scope["path"])(scope, receive, send)
+
+
+def chosen(path: str) -> Application:
+    """Return the application that a path belongs to."""
+    if path == "/v1" or path.startswith("/v1/"):
+        return gateway
+    if path.startswith("/sandbox/"):
+        return sandbox
+    if path in health.PATHS:
+        return health.application
+    return limited_pages
+
+
+async def limited_pages(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with a page, unless the request's body is larger than any form of ours."""
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    length = dict(scope["headers"]).get(b"content-length", b"0")
+    if length.isdigit() and int(length) > most:
+        await health.answer_json(send, 413, {"detail": f"A request may have at most {most} bytes."})
+        return
+    received = 0
+
+    async def counted() -> dict[str, object]:
+        nonlocal received
+        message = dict(await receive())
+        received += len(message.get("body", b""))
+        return message if received <= most else {"type": "http.disconnect"}
+
+    await pages(scope, counted, send)

@@ -1,0 +1,34 @@
+"""Background work: tasks are wake-ups over rows, so one that runs twice or is lost does no harm.
+
+celery -A marketplace.celery worker
+celery -A marketplace.celery beat
+"""
+
+import os
+from pathlib import Path
+
+from celery import Celery
+from celery.schedules import crontab
+from django.conf import settings
+from kombu.transport import TRANSPORT_ALIASES
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.settings")
+TRANSPORT_ALIASES["filesystem"] = "marketplace.broker:Transport"
+
+app = Celery("tank")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+app.set_default()
+
+# A message that waited longer than its period is dropped: the next one does its work.
+app.conf.beat_schedule = {
+    "sweep": {"task": "allocations.tasks.sweep", "schedule": 15.0, "options": {"expires": 15}},
+    "outbox": {"task": "teams.tasks.send_outbox", "schedule": 30.0, "options": {"expires": 30}},
+    "reviews": {"task": "pitches.tasks.start_reviews", "schedule": 60.0, "options": {"expires": 60}},
+    "offers": {"task": "pitches.tasks.expire_offers", "schedule": 60.0, "options": {"expires": 60}},
+    "usage": {"task": "ledger.tasks.post_usage", "schedule": crontab(minute="5"), "options": {"expires": 3600}},
+}
+
+for folder in app.conf.broker_transport_options.values():
+    if settings.CELERY_BROKER_URL.startswith("filesystem:"):
+        Path(folder).mkdir(parents=True, exist_ok=True)

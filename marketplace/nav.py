@@ -1,0 +1,87 @@
+"""The shell around every page: where one can go, by role, and what waits there."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from allocations.selectors.pages import unsettled_count
+from teams.models import User
+from teams.selectors import unread_count
+
+THEMES = ("light", "dark")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One way to go; `count` is how many things wait there."""
+
+    title: str
+    url: str
+    is_current: bool
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Ways that belong together."""
+
+    title: str
+    links: list[Link]
+
+
+def shell(request: HttpRequest) -> dict[str, Any]:
+    """Give templates the theme that was chosen and the navigation, which is read only when it is shown."""
+    theme = request.COOKIES.get("tank_theme")
+    return {"theme": theme if theme in THEMES else "", "nav": partial(sections, request)}
+
+
+def sections(request: HttpRequest) -> list[Section]:
+    """Return the navigation of whoever is logged in; nothing for strangers."""
+    user = getattr(request, "user", None)
+    if not isinstance(user, User):
+        return []
+    link = partial(_link, request.path)
+    found = [
+        Section("", _everybody(user, link)),
+        Section("Committee", [link("Desk", "admin:pitches_round_changelist")] if user.has_perm("pitches") else []),
+        Section("Finance", _finance(user, link)),
+        Section("Platform", _platform(user, link)),
+    ]
+    return [section for section in found if section.links]
+
+
+def _everybody(user: User, link: Any) -> list[Link]:
+    return [
+        link("Home", "home", exact=True),
+        link("Inbox", "teams:inbox", count=unread_count(user)),
+        link("Pitches", "pitches:pitches"),
+        link("Rounds", "pitches:rounds"),
+        link("Allocations", "allocations:list"),
+        link("Teams", "teams:list"),
+        link("Rate card", "ledger:rates"),
+    ]
+
+
+def _finance(user: User, link: Any) -> list[Link]:
+    if not user.has_perm("ledger.view_ledger"):
+        return []
+    return [
+        link("Overview", "ledger:overview", exact=True),
+        link("Trial balance", "ledger:trial_balance"),
+        link("Journal", "ledger:entries"),
+        link("Unsettled holds", "allocations:unsettled", count=unsettled_count()),
+    ]
+
+
+def _platform(user: User, link: Any) -> list[Link]:
+    if not user.has_perm("teams.view_user"):
+        return []
+    return [link("People", "teams:people"), link("Admin", "admin:index")]
+
+
+def _link(path: str, title: str, name: str, *, exact: bool = False, count: int = 0) -> Link:
+    url = reverse(name)
+    return Link(title, url, path == url if exact else path.startswith(url), count)

@@ -1,0 +1,184 @@
+"""Budget for the cast: a funded year, a round's pool, and what the two teams were given out of it.
+
+Everything happens inside the test's own transaction, calls included: `Till` is a gateway process as the database
+sees one. `budget.seal()` does what a commit would do, so that entries carry their seals.
+"""
+
+import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import connection
+
+from allocations.metering.types import CallFacts, Hold, Tokens
+from allocations.metering.wire import settle_row
+from allocations.models import Allocation, AllocationLine, Quota, QuotaKey, StopBehaviour
+from allocations.services import allocation_create, key_issue
+from ledger.models import Account, AiModel, Dialect, EntryKind, Tier
+from ledger.money import usd
+from ledger.rating import cost
+from ledger.selectors import today
+from ledger.services import model_add, pool_open, provider_add, year_fund
+from tests.cast import Company
+
+
+@dataclass
+class Till:
+    """A gateway process: admits calls and settles them through the one door."""
+
+    worker: UUID = field(default_factory=uuid4)
+
+    def __post_init__(self) -> None:
+        statement = "INSERT INTO allocations_meterworker (id, host, pid, state) VALUES (%s, 'till', 4711, 'alive')"
+        with connection.cursor() as cursor:
+            cursor.execute(statement, [self.worker])
+
+    def admit(self, key: QuotaKey, line: AllocationLine, bound: str) -> Hold:
+        """Hold a bound on the line and on the key's own quota."""
+        chain = (Quota.objects.get(line=line).pk, Quota.objects.get(key=key).pk)
+        answer = self._meter(chain, admits=[{"quotas": chain, "bound": bound, "least": bound}])
+        assert answer["granted"] == [bound], answer
+        return Hold(uuid4(), self.worker, chain, Decimal(bound), _now(), Decimal(0))
+
+    def settle(self, hold: Hold, facts: CallFacts) -> None:
+        """Charge a call that cost no more than its bound."""
+        row = settle_row(hold, facts) | {"sent_at": hold.sent_at.isoformat()}
+        self._meter(hold.quota_ids, within=[row])
+
+    def die(self) -> None:
+        """Stop without a word: what is in flight stays held and becomes unsettled."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE allocations_meterworker SET heartbeat_at = '2020-01-01' WHERE id = %s", [self.worker]
+            )
+            cursor.execute("SELECT allocations_lapse(make_interval(secs => 60))")
+
+    def _meter(
+        self, quotas: tuple[int, ...], *, admits: list[Any] | None = None, within: list[Any] | None = None
+    ) -> dict[str, Any]:
+        parameters: list[Any] = [self.worker, sorted(quotas), _json(admits), _json(within)]
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT allocations_meter(%s, 1, %s::bigint[], %s, %s, NULL)::text", parameters)
+            answer: dict[str, Any] = json.loads(cursor.fetchone()[0])
+        return answer
+
+
+def _json(rows: list[Any] | None) -> str | None:
+    return None if rows is None else json.dumps(rows, default=str)
+
+
+def _now() -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT now()")
+        return cursor.fetchone()[0]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The company's money: who was given what, and a till to spend it at."""
+
+    company: Company
+    pool: Account
+    model: AiModel
+    claims: Allocation
+    fraud: Allocation
+    prod: QuotaKey
+    test: QuotaKey
+    prod_secret: str
+    till: Till
+
+    @property
+    def line(self) -> AllocationLine:
+        """Return the standard line of Claims."""
+        return self.claims.lines.get(tier=Tier.STANDARD)
+
+    def call(self, key: QuotaKey | None = None, *, tokens: int = 1_000_000, settle_kind: str = "exact") -> None:
+        """Meter a call on the standard line of Claims; a million input tokens cost one dollar."""
+        key = key or self.prod
+        counts, rate = Tokens(input=tokens), self.model.rates.get(approved_at__isnull=False)
+        price = cost(rate, counts)
+        hold = self.till.admit(key, self.line, format(price, "f"))
+        self.till.settle(
+            hold,
+            CallFacts(
+                tokens=counts,
+                cost=price,
+                account_id=self.line.account_id,
+                team_id=self.claims.team_id,
+                key_id=key.pk,
+                provider_id=self.model.provider_id,
+                model_id=self.model.pk,
+                rate_id=rate.pk,
+                model_asked="tank/auto",
+                model_returned=self.model.name,
+                surface="chat/completions",
+                streamed=False,
+                settle_kind=settle_kind,
+            ),
+        )
+
+    def seal(self) -> None:
+        """Do what a commit does: run the deferred rules, which also seal the entries."""
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+
+
+def give(company: Company, pool: Account, name: str, team: str, lines: dict[Tier, Decimal]) -> Allocation:
+    """Award budget to a team out of the pool, for sixty days that began ten days ago."""
+    lead = {"claims": company.ana, "fraud": company.cy}[team]
+    return allocation_create(
+        actor=company.system,
+        team=getattr(company, team),
+        owner=lead,
+        name=name,
+        lines=lines,
+        funded_from=pool,
+        kind=EntryKind.AWARD,
+        starts_on=today() - timedelta(days=10),
+        ends_on=today() + timedelta(days=50),
+        stop_behaviour=StopBehaviour.FALL,
+        reason="Accepted the offer",
+        key=f"test:{name}",
+    )
+
+
+@pytest.fixture
+def budget(company: Company) -> Budget:
+    """Give the cast its budget."""
+    return open_budget(company)
+
+
+def open_budget(company: Company) -> Budget:
+    """Fund the year, open a pool, and give each team its part and Claims two keys."""
+    system = company.system
+    year_fund(actor=system, amount=usd(1000), reason="Budget of the year")
+    pool = pool_open(actor=system, code="pool:q1", name="Round Q1", amount=usd(600), reason="Round opens", key="q1")
+    sandbox = provider_add(actor=system, name="sandbox", dialect=Dialect.SANDBOX)
+    model = model_add(
+        actor=system,
+        provider=sandbox,
+        name="tank-small",
+        tier=Tier.STANDARD,
+        input_price=Decimal(1),
+        output_price=Decimal(3),
+    )
+    claims = give(company, pool, "Claims triage", "claims", {Tier.FRONTIER: Decimal(100), Tier.STANDARD: Decimal(300)})
+    fraud = give(company, pool, "Fraud graph", "fraud", {Tier.ECONOMY: Decimal(50)})
+    prod, secret = key_issue(actor=company.ana, allocation=claims, name="triage-prod")
+    test, _ = key_issue(actor=company.bo, allocation=claims, name="triage-test", cap=Decimal(20))
+    return Budget(
+        company=company,
+        pool=pool,
+        model=model,
+        claims=claims,
+        fraud=fraud,
+        prod=prod,
+        test=test,
+        prod_secret=secret,
+        till=Till(),
+    )
