@@ -1,0 +1,175 @@
+"""People, business units and teams; who may do what; the history of changes; the inbox.
+
+Company-wide roles are `RoleGrant` rows; what a person is inside a team is a `Membership`.
+"""
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower, Now
+
+SYSTEM_EMAIL = "system@tank.invalid"
+
+
+class UserManager(BaseUserManager["User"]):
+    """Make users that log in with their e-mail address."""
+
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        """Make a user; without a password the account cannot log in with one."""
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        """Make a user who may do everything in the admin."""
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person, or the one system actor that scheduled work acts as."""
+
+    email = models.EmailField(max_length=254, unique=True)
+    name = models.CharField(max_length=120)
+    is_active = models.BooleanField(default=True)
+    is_staff = models.BooleanField(default=False, help_text="May open the committee and platform admin.")
+    date_joined = models.DateTimeField(db_default=Now())
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(Lower("email"), name="user_email_unique")]
+
+    def __str__(self) -> str:
+        return self.name or self.email
+
+    @property
+    def is_system(self) -> bool:
+        """Say whether this is the actor of scheduled work."""
+        return self.email == SYSTEM_EMAIL
+
+
+class BusinessUnit(models.Model):
+    """A part of the company that owns teams."""
+
+    name = models.CharField(max_length=120, unique=True)
+    slug = models.SlugField(max_length=60, unique=True)
+    head = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="units_headed")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Team(models.Model):
+    """A team that pitches and spends; its cost centre is what finance charges."""
+
+    name = models.CharField(max_length=120, unique=True)
+    slug = models.SlugField(max_length=60, unique=True)
+    business_unit = models.ForeignKey(BusinessUnit, models.PROTECT, related_name="teams")
+    cost_centre = models.CharField(max_length=40)
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TeamRole(models.TextChoices):
+    """What a person is inside a team."""
+
+    MEMBER = "member", "Member"
+    LEAD = "lead", "Lead"
+
+
+class Membership(models.Model):
+    """A person's place in a team."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
+    team = models.ForeignKey(Team, models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=TeamRole, default=TeamRole.MEMBER)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["user", "team"], name="membership_unique"),
+            models.CheckConstraint(condition=Q(role__in=TeamRole.values), name="membership_role_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.team} ({self.role})"
+
+
+class Role(models.TextChoices):
+    """Company-wide roles."""
+
+    COMMITTEE = "committee", "Committee member"
+    CHAIR = "chair", "Committee chair"
+    FINANCE = "finance", "Finance"
+    PLATFORM_ADMIN = "platform_admin", "Platform admin"
+    AUDITOR = "auditor", "Auditor (read-only)"
+
+
+class RoleGrant(models.Model):
+    """A company-wide role held by a person."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="role_grants")
+    role = models.CharField(max_length=20, choices=Role)
+    granted_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    granted_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["user", "role"], name="role_grant_unique"),
+            models.CheckConstraint(condition=Q(role__in=Role.values), name="role_grant_role_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.get_role_display()}"
+
+
+class AuditEvent(models.Model):
+    """One change: who did what to which object, when, and why. Append-only (trigger)."""
+
+    at = models.DateTimeField(db_default=Now(), editable=False)
+    actor = models.ForeignKey(User, models.PROTECT, related_name="+")
+    verb = models.CharField(max_length=60, help_text="What was done, as object.verb, such as key.revoke.")
+    object_type = models.CharField(max_length=40)
+    object_id = models.CharField(max_length=64)
+    reason = models.TextField(blank=True)
+    details = models.JSONField(default=dict)
+
+    class Meta:
+        indexes: ClassVar = [
+            # The history of one object, newest first.
+            models.Index(fields=["object_type", "object_id", "-id"], name="audit_by_object"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M} {self.actor} {self.verb} {self.object_type} {self.object_id}"
+
+
+class Notification(models.Model):
+    """A line in somebody's inbox, and the outbox row of its e-mail until `emailed_at` is set."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="notifications")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    title = models.CharField(max_length=200)
+    body = models.TextField(blank=True)
+    url = models.CharField(max_length=300, blank=True, help_text="Path of the page to act on.")
+    read_at = models.DateTimeField(null=True, blank=True)
+    emailed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["user", "-id"], name="notification_inbox"),
+            # What the e-mail sweep looks for.
+            models.Index(fields=["id"], condition=Q(emailed_at=None), name="notification_unsent"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title

@@ -1,0 +1,156 @@
+"""Read people and teams: who is who, who belongs where, what is in somebody's inbox."""
+
+from dataclasses import dataclass
+
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import Count, Prefetch, Q, QuerySet
+
+from teams.models import SYSTEM_EMAIL, AuditEvent, Membership, Notification, Role, RoleGrant, Team, TeamRole, User
+
+Person = User | AnonymousUser
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a person is in the company: company-wide roles, role per team id, ids of the units headed."""
+
+    roles: frozenset[str] = frozenset()
+    teams: tuple[tuple[int, str], ...] = ()
+    units: frozenset[int] = frozenset()
+
+    def role_in(self, team_id: int) -> str | None:
+        """Return the role in a team, None outside it."""
+        return dict(self.teams).get(team_id)
+
+
+NOBODY = Standing()
+
+
+def standing(user: Person) -> Standing:
+    """Return what a person is; read once per user object (a request has its own) until `standing_forget`.
+
+    Somebody who is not logged in or whose account is inactive is nobody.
+    """
+    if not isinstance(user, User) or not user.is_active or user.pk is None:
+        return NOBODY
+    known = user.__dict__.get("_standing")
+    if not isinstance(known, Standing):
+        known = user.__dict__["_standing"] = _standing_read(user)
+    return known
+
+
+def standing_forget(user: User) -> None:
+    """Drop what `standing` remembers on this user object, after a change."""
+    user.__dict__.pop("_standing", None)
+
+
+def _standing_read(user: User) -> Standing:
+    return Standing(
+        roles=frozenset(RoleGrant.objects.filter(user=user).values_list("role", flat=True)),
+        teams=tuple(Membership.objects.filter(user=user).order_by("team_id").values_list("team_id", "role")),
+        units=frozenset(user.units_headed.values_list("pk", flat=True)),
+    )
+
+
+def system_user() -> User:
+    """Return the actor of scheduled work; raises User.DoesNotExist before the migrations ran."""
+    return User.objects.get(email=SYSTEM_EMAIL)
+
+
+def has_role(user: Person, *roles: str) -> bool:
+    """Say whether a person holds any of these company-wide roles."""
+    return not standing(user).roles.isdisjoint(roles)
+
+
+def is_member(user: Person, team: Team | None) -> bool:
+    """Say whether a person belongs to a team, as member or lead."""
+    return team is not None and standing(user).role_in(team.pk) is not None
+
+
+def is_lead(user: Person, team: Team | None) -> bool:
+    """Say whether a person leads a team."""
+    return team is not None and standing(user).role_in(team.pk) == TeamRole.LEAD
+
+
+def is_unit_head(user: Person, team: Team | None) -> bool:
+    """Say whether a person heads the business unit that a team belongs to."""
+    return team is not None and team.business_unit_id in standing(user).units
+
+
+def teams_of(user: Person) -> QuerySet[Team]:
+    """Return the teams that a person belongs to, by name."""
+    return Team.objects.filter(pk__in=[pk for pk, _ in standing(user).teams]).order_by("name")
+
+
+def teams_visible_to(user: Person) -> QuerySet[Team]:
+    """Return the teams whose page a person may open, by name: own teams, headed units, all for overseers."""
+    teams = Team.objects.select_related("business_unit").order_by("name")
+    if has_role(user, Role.FINANCE, Role.AUDITOR, Role.PLATFORM_ADMIN):
+        return teams
+    own = standing(user)
+    return teams.filter(Q(pk__in=[pk for pk, _ in own.teams]) | Q(business_unit_id__in=own.units))
+
+
+def teams_with_sizes(teams: QuerySet[Team]) -> QuerySet[Team]:
+    """Add `people`: how many belong to the team."""
+    return teams.annotate(people=Count("memberships", distinct=True))
+
+
+def members_of(team: Team) -> QuerySet[Membership]:
+    """Return a team's memberships with their people, leads first."""
+    return team.memberships.select_related("user").order_by("role", "user__name", "pk")
+
+
+def leads_of(team: Team) -> QuerySet[User]:
+    """Return the active people who lead a team."""
+    return User.objects.filter(is_active=True, memberships__team=team, memberships__role=TeamRole.LEAD).order_by("pk")
+
+
+def people_of(team: Team) -> QuerySet[User]:
+    """Return the active people of a team."""
+    return User.objects.filter(is_active=True, memberships__team=team).order_by("pk")
+
+
+def people_with_role(*roles: str) -> QuerySet[User]:
+    """Return the active people who hold any of these company-wide roles, each once."""
+    return User.objects.filter(is_active=True, role_grants__role__in=roles).distinct().order_by("pk")
+
+
+def people_with_places() -> QuerySet[User]:
+    """Return everybody but the system, by name, with roles and teams at hand."""
+    people = User.objects.exclude(email=SYSTEM_EMAIL).order_by("name", "pk")
+    return people.prefetch_related(
+        Prefetch("role_grants", RoleGrant.objects.order_by("role")),
+        Prefetch("memberships", Membership.objects.select_related("team").order_by("team__name")),
+    )
+
+
+def user_by_email(email: str) -> User | None:
+    """Return the active person with an e-mail address, in any case; None for nobody and for the system."""
+    return User.objects.filter(email__iexact=email.strip(), is_active=True).exclude(email=SYSTEM_EMAIL).first()
+
+
+def email_taken(email: str) -> bool:
+    """Say whether an account has an e-mail address, in any case, active or not."""
+    return User.objects.filter(email__iexact=email.strip()).exists()
+
+
+def inbox(user: User, *, before: int | None = None, limit: int = 50) -> list[Notification]:
+    """Return a person's notifications, newest first, those older than the id `before`."""
+    rows = Notification.objects.filter(user=user).order_by("-pk")
+    if before is not None:
+        rows = rows.filter(pk__lt=before)
+    return list(rows[:limit])
+
+
+def unread_count(user: Person) -> int:
+    """Return how many notifications a person has not read."""
+    if not isinstance(user, User):
+        return 0
+    return Notification.objects.filter(user=user, read_at=None).count()
+
+
+def history_of(target_type: str, target_id: int | str, *, limit: int = 50) -> list[AuditEvent]:
+    """Return the changes of one object, newest first; `target_type` is its label such as "teams.team"."""
+    rows = AuditEvent.objects.filter(object_type=target_type, object_id=str(target_id))
+    return list(rows.select_related("actor").order_by("-pk")[:limit])

@@ -1,0 +1,11 @@
+"""Scheduled work of this floor: the outbox of e-mails."""
+
+from celery import shared_task
+
+from teams.mail import outbox_send
+
+
+@shared_task
+def send_outbox() -> int:
+    """Send the e-mails of notifications that have none yet; returns how many left. Safe to run twice, and at once."""
+    return outbox_send()

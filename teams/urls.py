@@ -1,0 +1,17 @@
+"""Pages of people and teams: the inbox, one's profile, teams and their members."""
+
+from django.urls import path
+
+from teams import views
+
+app_name = "teams"
+urlpatterns = [
+    path("inbox/", views.inbox, name="inbox"),
+    path("inbox/read/", views.inbox_read, name="inbox_read"),
+    path("inbox/<int:pk>/open/", views.notification_open, name="notification_open"),
+    path("profile/", views.profile, name="profile"),
+    path("people/", views.people, name="people"),
+    path("teams/", views.team_list, name="list"),
+    path("teams/<slug:slug>/", views.team_page, name="team"),
+    path("teams/<slug:slug>/members/<int:user_id>/", views.member_page, name="member"),
+]
