@@ -1,0 +1,48 @@
+"""CSV files of what pages show: exact amounts, streamed, and safe to open in a spreadsheet."""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from django.http import StreamingHttpResponse
+
+from ledger.money import plain
+
+Cell = str | int | Decimal | date | datetime | None
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+class _Echo:
+    def write(self, value: str) -> str:
+        return value
+
+
+def csv_response(name: str, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> StreamingHttpResponse:
+    """Send rows as a CSV file; amounts are plain decimals with every digit, times are ISO 8601 in UTC."""
+    response = StreamingHttpResponse(csv_lines(header, rows), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+def csv_lines(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Iterator[str]:
+    """Write rows as CSV lines, the header first."""
+    writer = csv.writer(_Echo())
+    yield writer.writerow(header)
+    for row in rows:
+        yield writer.writerow([cell_text(cell) for cell in row])
+
+
+def cell_text(cell: Cell) -> str:
+    """Write one cell; text that a spreadsheet would run as a formula gets a quote in front."""
+    if cell is None:
+        return ""
+    if isinstance(cell, Decimal):
+        return plain(cell)
+    if isinstance(cell, datetime):
+        return cell.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    if isinstance(cell, date):
+        return cell.isoformat()
+    if isinstance(cell, str) and cell.startswith(FORMULA_STARTS):
+        return f"'{cell}"
+    return str(cell)

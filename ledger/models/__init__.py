@@ -1,0 +1,45 @@
+"""The ledger's data: journal, rate card and usage subledger.
+
+Sign convention: a posting's amount is positive for a debit and negative for a credit, so the postings of an
+entry sum to zero and an account's balance is debits minus credits. Envelopes (reserve, pool, committed, line)
+hold what may still be spent as a debit balance; the budget authority is the credit behind them.
+"""
+
+from ledger.models.journal import (
+    Account,
+    AccountBalance,
+    AccountClass,
+    EntryKind,
+    FiscalYear,
+    JournalEntry,
+    Period,
+    PeriodState,
+    Posting,
+    Routing,
+    Seal,
+)
+from ledger.models.rates import AiModel, Dialect, Provider, Rate, RateSource, Tier
+from ledger.models.usage import SettleKind, UsagePosting, UsageRecord
+
+__all__ = [
+    "Account",
+    "AccountBalance",
+    "AccountClass",
+    "AiModel",
+    "Dialect",
+    "EntryKind",
+    "FiscalYear",
+    "JournalEntry",
+    "Period",
+    "PeriodState",
+    "Posting",
+    "Provider",
+    "Rate",
+    "RateSource",
+    "Routing",
+    "Seal",
+    "SettleKind",
+    "Tier",
+    "UsagePosting",
+    "UsageRecord",
+]

@@ -1,0 +1,40 @@
+"""Permissions of the ledger: finance and auditors read all of it, a team the accounts that are its own."""
+
+from typing import Any
+
+from rules.predicates import Predicate, is_authenticated
+
+from ledger.models import Account, Rate
+from teams.rules import allow, is_auditor, is_finance, is_member, is_platform_admin, is_system, is_unit_head
+from teams.selectors import Person, standing
+
+
+@Predicate
+def heads_unit_of(user: Person, account: Any) -> bool:
+    """Say whether somebody heads the business unit whose pool an account is."""
+    return isinstance(account, Account) and account.business_unit_id in standing(user).units
+
+
+@Predicate
+def proposed_it(user: Person, rate: Any) -> bool:
+    """Say whether somebody proposed a rate."""
+    return isinstance(rate, Rate) and rate.proposed_by_id == user.pk
+
+
+reads_ledger = is_finance | is_auditor
+
+allow("ledger", is_platform_admin | is_auditor)
+allow("ledger.view_ledger", reads_ledger)
+allow("ledger.view_journalentry", reads_ledger)
+allow("ledger.view_account", reads_ledger | is_member | is_unit_head | heads_unit_of)
+allow("ledger.view_rate", Predicate(is_authenticated))
+allow("ledger.add_rate", is_platform_admin | is_finance | is_system)
+# Two pairs of eyes: nobody approves the price that they proposed.
+allow("ledger.approve_rate", (is_finance & ~proposed_it) | is_system)
+allow("ledger.fund_year", is_finance | is_system)
+for model in ("provider", "aimodel"):
+    allow(f"ledger.view_{model}", is_platform_admin | reads_ledger)
+    allow(f"ledger.add_{model}", is_platform_admin | is_system)
+    allow(f"ledger.change_{model}", is_platform_admin | is_system)
+for model in ("fiscalyear", "period", "usagerecord"):
+    allow(f"ledger.view_{model}", is_platform_admin | reads_ledger)
