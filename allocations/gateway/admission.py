@@ -1,0 +1,123 @@
+"""Getting a call admitted: a hold on the first option whose worst case fits, or what stopped it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from allocations.gateway.dialect import Ask, Surface
+from allocations.gateway.entries import Book, KeyEntry
+from allocations.gateway.refusal import Kind, Refusal, unavailable
+from allocations.gateway.routing import Option, options
+from allocations.metering.bounds import output_cap_within, worst_tokens
+from allocations.metering.types import Hold, Meter, MeterUnavailable, QuotaExhausted, Tokens
+from ledger.money import plain, show
+from ledger.rating import cost
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A call that may go upstream."""
+
+    key: KeyEntry
+    book: Book
+    option: Option
+    hold: Hold
+    worst: Tokens
+    inserted_cap: int | None
+    """The output cap that the request did not name."""
+    fell_from: str
+    """The tier that could not pay; empty when the first choice could."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """The worst case of a call at one option, and the least that it can be cut down to."""
+
+    worst: Tokens
+    cost: Decimal
+    least: Decimal | None
+    cap: int
+
+
+async def admit(meter: Meter, book: Book, key: KeyEntry, surface: Surface, ask: Ask, pages: str) -> Admitted:
+    """Hold the worst case of a call; `pages` is the address of Tank's pages. Raises Refusal."""
+    refusals: list[Refusal] = []
+    choices = options(book, key.allocation, ask.model, surface.dialect.name, datetime.now(UTC))
+    for option in choices:
+        bound = _bound(option, ask)
+        try:
+            hold = await meter.admit(quota_ids=_chain(option, key), bound=bound.cost, least=bound.least)
+        except MeterUnavailable:
+            raise unavailable() from None
+        except QuotaExhausted as blocked:
+            if not blocked.is_open:
+                raise _closed(blocked, key) from None
+            refusals.append(_exhausted(blocked, option, key, bound, pages))
+        else:
+            fell_from = choices[0].model.tier if refusals else ""
+            return _admitted(key, book, option, hold, ask, bound, fell_from)
+    raise refusals[0]
+
+
+def _chain(option: Option, key: KeyEntry) -> tuple[int, ...]:
+    return (option.line.quota_id,) if key.quota_id is None else (option.line.quota_id, key.quota_id)
+
+
+def _bound(option: Option, ask: Ask) -> _Bound:
+    model, named = option.model, ask.demand.output_cap
+    cap = model.default_output_cap if named is None else named
+    worst = _worst(option, ask, cap)
+    least = cost(option.rate, _worst(option, ask, model.least_output_cap)) if named is None else None
+    return _Bound(worst, cost(option.rate, worst), least, cap)
+
+
+def _worst(option: Option, ask: Ask, cap: int) -> Tokens:
+    return worst_tokens(ask.demand, option.rate, context_window=option.model.context_window, output_cap=cap)
+
+
+def _admitted(
+    key: KeyEntry, book: Book, option: Option, hold: Hold, ask: Ask, bound: _Bound, fell_from: str
+) -> Admitted:
+    worst, cap = bound.worst, bound.cap
+    if hold.bound < bound.cost:
+        cap = _cap_within(option, ask, hold.bound)
+        worst = _worst(option, ask, cap)
+    inserted = cap if ask.demand.output_cap is None else None
+    return Admitted(key, book, option, hold, worst, inserted, fell_from)
+
+
+def _cap_within(option: Option, ask: Ask, granted: Decimal) -> int:
+    return output_cap_within(ask.demand, option.rate, context_window=option.model.context_window, granted=granted)
+
+
+def _closed(blocked: QuotaExhausted, key: KeyEntry) -> Refusal:
+    if blocked.quota_id == key.quota_id:
+        return Refusal(Kind.BAD_KEY, "This key has just been revoked or suspended.")
+    return Refusal(Kind.FORBIDDEN, f"Allocation {key.allocation.number} is not open for calls.")
+
+
+def _exhausted(blocked: QuotaExhausted, option: Option, key: KeyEntry, bound: _Bound, pages: str) -> Refusal:
+    allocation, tier = key.allocation, option.model.tier
+    is_line = blocked.quota_id == option.line.quota_id
+    name = f"the {tier} line of allocation {allocation.number}" if is_line else f"the cap of key {key.name}"
+    needed = bound.cost if bound.least is None else bound.least
+    page = f"{pages}/allocations/{allocation.id}/"
+    message = (
+        f"Budget exhausted: this call may cost up to {show(needed)}, and {name} has {show(blocked.available)} of "
+        f"{show(blocked.limit)} left ({show(blocked.spent)} spent, {show(blocked.held)} held by calls in flight). "
+        f"Ask for more at {page}"
+    )
+    details: dict[str, Any] = {
+        "budget": f"line:{tier}" if is_line else f"key:{key.name}",
+        "allocation": allocation.number,
+        "currency": "USD",
+        "limit": plain(blocked.limit),
+        "spent": plain(blocked.spent),
+        "held": plain(blocked.held),
+        "remaining": plain(blocked.available),
+        "needed": plain(needed),
+        "ask_at": page,
+    }
+    remaining = (b"x-tank-remaining", plain(blocked.available).encode())
+    return Refusal(Kind.BUDGET, message, details=details, headers=(remaining,))

@@ -1,0 +1,181 @@
+"""The gateway as a plain ASGI application: `/v1/*`, in front of Django's middleware or as a process of its own.
+
+    uvicorn allocations.gateway.app:application
+
+It starts with the server's lifespan, or, where none reaches it, with the first request.
+"""
+
+import asyncio
+import gc
+import logging
+from pathlib import Path
+from uuid import uuid4
+
+import orjson
+import psycopg
+from django.conf import settings
+
+from allocations.gateway import balance, metered
+from allocations.gateway.anthropic_dialect import ANTHROPIC, Messages
+from allocations.gateway.catalogue import Catalogue, CatalogueUnavailable, dsn_of
+from allocations.gateway.dialect import Dialect, Surface
+from allocations.gateway.keys import authenticate
+from allocations.gateway.limits import Limits
+from allocations.gateway.openai_dialect import OPENAI, ChatCompletions
+from allocations.gateway.outlet import answer
+from allocations.gateway.refusal import Kind, Refusal, unavailable
+from allocations.gateway.request import ClientGone, Receive, Request, Scope, Send
+from allocations.gateway.upstream import Upstream
+from allocations.metering.loop import SyncLoop
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "/v1/"
+SURFACES: dict[str, Surface] = {f"{PREFIX}{surface.path}": surface for surface in (ChatCompletions(), Messages())}
+MODELS, QUOTA = f"{PREFIX}models", f"{PREFIX}quota"
+RETRY_SECONDS = 0.5
+# Without its database the gateway starts all the same after this long, and says 503 until it is there.
+PATIENCE_SECONDS = 5.0
+JSON = (b"content-type", b"application/json")
+
+
+class Gateway:
+    """One process's gateway."""
+
+    def __init__(self, *, dsn: str, spool: Path, sandbox_url: str, pages: str, limits: Limits) -> None:
+        self._meter = SyncLoop(dsn, spool)
+        self._hook = metered.Hook(self._meter, Catalogue(dsn), Upstream(limits, sandbox_url), limits, pages.rstrip("/"))
+        self._starting: asyncio.Task[None] | None = None
+        self._patience_ends = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI scope."""
+        if scope["type"] == "http":
+            await self._started()
+            await self._answer(Request(scope), receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    # --- Life ----------------------------------------------------------------------------------------------
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self._started()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self._stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _started(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._starting is None:
+            # What exists by now stays: the garbage collector need not look at it again and again.
+            gc.freeze()
+            self._hook.upstream.start()
+            self._hook.catalogue.start()
+            self._starting = asyncio.create_task(self._start_meter(), name="gateway-start")
+            self._patience_ends = now + PATIENCE_SECONDS
+        if not self._starting.done() and now < self._patience_ends:
+            await asyncio.wait({self._starting}, timeout=self._patience_ends - now)
+
+    async def _start_meter(self) -> None:
+        while True:
+            try:
+                return await self._meter.start()
+            except (psycopg.OperationalError, OSError) as error:
+                logger.warning("the gateway waits for its database: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _stop(self) -> None:
+        if self._starting is None:
+            return
+        self._starting.cancel()
+        await asyncio.gather(self._starting, return_exceptions=True)
+        await self._meter.stop()
+        await self._hook.catalogue.stop()
+        await self._hook.upstream.stop()
+        self._starting = None
+
+    # --- Requests ------------------------------------------------------------------------------------------
+
+    async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
+        surface = SURFACES.get(request.path)
+        dialect = surface.dialect if surface else _dialect_of(request)
+        try:
+            await self._route(request, surface, dialect, receive, send)
+        except ClientGone:
+            pass
+        except Exception as error:
+            if request.has_answer:
+                raise
+            await _refuse(send, dialect, _as_refusal(error), request.id or str(uuid4()))
+
+    async def _route(
+        self, request: Request, surface: Surface | None, dialect: Dialect, receive: Receive, send: Send
+    ) -> None:
+        path, catalogue = request.path, self._hook.catalogue
+        if surface is None and path not in {MODELS, QUOTA} and not path.startswith(f"{MODELS}/"):
+            raise Refusal(Kind.NO_SUCH_PATH, f"There is no {path[:200]} here.")
+        _require_method(request, "POST" if surface else "GET")
+        key = await authenticate(catalogue, request.secret)
+        if surface is not None:
+            await metered.call(self._hook, surface, request, key, send, receive)
+        elif path == QUOTA:
+            await _answer_json(send, await balance.quota(catalogue, key))
+        elif path == MODELS:
+            await _answer_json(send, dialect.model_list(await balance.usable_models(catalogue, key, dialect)))
+        else:
+            name = path.removeprefix(f"{MODELS}/")
+            await _answer_json(send, dialect.model(await balance.usable_model(catalogue, key, dialect, name)))
+
+
+def _dialect_of(request: Request) -> Dialect:
+    return ANTHROPIC if request.header(b"anthropic-version") else OPENAI
+
+
+def _require_method(request: Request, method: str) -> None:
+    if request.method != method:
+        message = f"{request.path} is called with {method}."
+        raise Refusal(Kind.WRONG_METHOD, message, headers=((b"allow", method.encode()),))
+
+
+def _as_refusal(error: Exception) -> Refusal:
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, CatalogueUnavailable):
+        return unavailable()
+    logger.error("the gateway failed on a call", exc_info=error)
+    return Refusal(Kind.INTERNAL, "Tank failed on this call.")
+
+
+async def _refuse(send: Send, dialect: Dialect, refusal: Refusal, request_id: str) -> None:
+    status, headers, body = dialect.refuse(refusal, request_id)
+    await answer(send, status, [JSON, (b"x-request-id", request_id.encode()), *headers], body)
+
+
+async def _answer_json(send: Send, document: object) -> None:
+    body = orjson.dumps(document)
+    await answer(send, 200, [JSON, (b"x-request-id", str(uuid4()).encode())], body)
+
+
+def make_application() -> Gateway:
+    """Make a gateway from the settings."""
+    return Gateway(
+        dsn=dsn_of(settings.DATABASES["default"]),
+        spool=settings.DATA_DIR / "spool",
+        sandbox_url=settings.SANDBOX_URL,
+        pages=settings.TANK_URL,
+        limits=Limits(
+            request_bytes=settings.GATEWAY_REQUEST_BYTES,
+            silence_seconds=settings.GATEWAY_SILENCE_SECONDS,
+            write_seconds=settings.GATEWAY_WRITE_SECONDS,
+        ),
+    )
+
+
+application = make_application()

@@ -1,0 +1,58 @@
+"""`GET /v1/models` and `GET /v1/quota`: what a key may call, and what it has left."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from allocations.gateway.catalogue import Catalogue
+from allocations.gateway.dialect import Dialect
+from allocations.gateway.entries import KeyEntry, ModelEntry
+from allocations.gateway.refusal import Kind, Refusal
+from allocations.gateway.routing import usable_options
+from ledger.models import Tier
+from ledger.money import CURRENCY, plain
+
+FIGURES = 'SELECT id, "limit", spent, held FROM allocations_quota WHERE id = ANY(%s)'
+
+
+async def usable_models(catalogue: Catalogue, key: KeyEntry, dialect: Dialect) -> list[ModelEntry]:
+    """Return the models that a key may call in a dialect, by name."""
+    usable = usable_options(await catalogue.book(), key.allocation, dialect.name, datetime.now(UTC))
+    return [option.model for option in usable]
+
+
+async def usable_model(catalogue: Catalogue, key: KeyEntry, dialect: Dialect, name: str) -> ModelEntry:
+    """Return one of them. Raises Refusal."""
+    for model in await usable_models(catalogue, key, dialect):
+        if model.name == name:
+            return model
+    raise Refusal(Kind.NO_SUCH_MODEL, f"The model `{name[:120]}` does not exist, or this key may not use it.")
+
+
+async def quota(catalogue: Catalogue, key: KeyEntry) -> dict[str, Any]:
+    """Return how a key's lines and its own cap stand now: amounts as decimal strings."""
+    lines = sorted(key.allocation.lines.values(), key=lambda line: list(Tier).index(Tier(line.tier)))
+    quota_ids = [line.quota_id for line in lines] + ([key.quota_id] if key.quota_id is not None else [])
+    figures = {row[0]: _figures(*row[1:]) for row in await catalogue.fetch(FIGURES, (quota_ids,))}
+    return {
+        "object": "quota",
+        "as_of": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
+        "currency": CURRENCY,
+        "allocation": {
+            "number": key.allocation.number,
+            "name": key.allocation.name,
+            "ends_on": key.allocation.ends_on.isoformat(),
+            "stop_behaviour": key.allocation.stop_behaviour,
+        },
+        "lines": [{"tier": line.tier} | figures.get(line.quota_id, {}) for line in lines],
+        "key": {"name": key.name} | figures.get(key.quota_id or 0, {}),
+    }
+
+
+def _figures(limit: Decimal | None, spent: Decimal, held: Decimal) -> dict[str, str | None]:
+    return {
+        "limit": None if limit is None else plain(limit),
+        "spent": plain(spent),
+        "held": plain(held),
+        "available": None if limit is None else plain(limit - spent - held),
+    }

@@ -1,0 +1,179 @@
+"""What the gateway asks of a dialect and of its surfaces (paths). A dialect is one file, such as `openai_dialect`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+import orjson
+
+from allocations.gateway.entries import ModelEntry
+from allocations.gateway.refusal import Refusal, bad_request
+from allocations.gateway.sse import EventSplitter, data_of
+from allocations.metering.bounds import Demand
+from allocations.metering.types import Tokens
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(slots=True)
+class Reading:
+    """What an answer says about itself."""
+
+    tokens: Tokens | None = None
+    model: str = ""
+    service_tier: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request as its surface understands it."""
+
+    model: str
+    is_stream: bool
+    demand: Demand
+    changes: dict[str, Any] = field(default_factory=dict)
+    """What must be set in the body before it goes upstream."""
+    drops_usage: bool = False
+    """The client did not ask for the usage event that `changes` orders."""
+
+
+class Dialect(ABC):
+    """How a provider's family shapes errors, lists and credentials."""
+
+    name: str
+
+    @abstractmethod
+    def credential(self, secret: str) -> dict[str, str]:
+        """Return the headers that authenticate at the provider."""
+
+    @abstractmethod
+    def refuse(self, refusal: Refusal, request_id: str) -> tuple[int, Headers, bytes]:
+        """Return status, headers and body of an error answer."""
+
+    @abstractmethod
+    def error_event(self, refusal: Refusal, request_id: str) -> bytes:
+        """Return the event that ends a stream which broke."""
+
+    @abstractmethod
+    def model(self, model: ModelEntry) -> dict[str, Any]:
+        """Return the body of `GET /v1/models/NAME`."""
+
+    @abstractmethod
+    def model_list(self, models: Iterable[ModelEntry]) -> dict[str, Any]:
+        """Return the body of `GET /v1/models`."""
+
+
+class Surface(ABC):
+    """One metered path of a dialect."""
+
+    dialect: Dialect
+    path: str
+    """After /v1/; it also names the surface in usage records."""
+    cap_name: str
+    """The parameter that caps the output, inserted where a request names none."""
+    watched: tuple[bytes, ...]
+    """Parameters that decide what a call may cost, `quoted`; see `body.is_ambiguous`."""
+
+    @abstractmethod
+    def ask(self, payload: dict[str, Any], body: bytes) -> Ask:
+        """Read a request; raises Refusal and `bounds.Unbounded`."""
+
+    @abstractmethod
+    def read(self, answer: dict[str, Any]) -> Reading:
+        """Read a whole answer."""
+
+    @abstractmethod
+    def watch(self, ask: Ask) -> "StreamWatch":
+        """Return what watches a streamed answer to a request."""
+
+
+class Verdict(Enum):
+    """What becomes of an event."""
+
+    PASS = auto()
+    DROP = auto()
+    LAST = auto()
+    """It ends the stream: held back until the settle has committed."""
+
+
+class StreamWatch(ABC):
+    """Watches a streamed answer pass: usage, model, text bytes, and its end. Knows one event at a time."""
+
+    def __init__(self) -> None:
+        self.reading = Reading()
+        self.text_bytes = 0
+        self.tail: bytes | None = None
+        """The last event, once it came."""
+        self.is_error = False
+        """The provider itself ended the stream with an error event."""
+        self.is_final = False
+        """The usage is that of the whole answer."""
+        self._splitter = EventSplitter()
+
+    @property
+    def has_ended(self) -> bool:
+        """Say whether the last event came."""
+        return self.tail is not None
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take a chunk and return what may go to the client now. Raises sse.EventTooLong."""
+        passing = [event for event in self._splitter.feed(chunk) if self._may_pass(event)]
+        return passing[0] if len(passing) == 1 else b"".join(passing)
+
+    def finish(self) -> bytes:
+        """Take the end of the bytes: an event that lacks its empty line counts. Returns what may go to the client."""
+        rest = self._splitter.pending
+        return rest if rest and self._may_pass(rest) else b""
+
+    def _may_pass(self, event: bytes) -> bool:
+        if self.tail is not None:
+            return False
+        verdict = self.judge(data_of(event))
+        if verdict is Verdict.LAST:
+            self.tail = event
+        return verdict is Verdict.PASS
+
+    @abstractmethod
+    def judge(self, data: bytes) -> Verdict:
+        """Take note of one event's data and say what becomes of it."""
+
+
+def as_object(data: bytes) -> dict[str, Any] | None:
+    """Return the JSON object in some bytes; None when it is none."""
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def text_size(value: object) -> int:
+    """Return the bytes of what a provider wrote: a text, or all of a structure."""
+    if isinstance(value, str):
+        return len(value) if value.isascii() else len(value.encode())
+    return len(orjson.dumps(value))
+
+
+def named_model(payload: dict[str, Any]) -> str:
+    """Return the model that a request names; raises Refusal."""
+    model = payload.get("model")
+    if not isinstance(model, str) or not model:
+        raise bad_request("You must provide a `model`.", "model")
+    return model
+
+
+def required_messages(payload: dict[str, Any]) -> None:
+    """Refuse a request whose messages are missing, empty or no list; raises Refusal."""
+    messages = payload.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise bad_request("`messages` must be a list of at least one message.", "messages")
+
+
+def stream_flag(payload: dict[str, Any]) -> bool:
+    """Return whether a request asks for a stream; raises Refusal unless it is true, false or null."""
+    stream = payload.get("stream")
+    if stream is not None and not isinstance(stream, bool):
+        raise bad_request("`stream` must be true or false.", "stream")
+    return bool(stream)

@@ -1,0 +1,82 @@
+"""A metered call from its key to its settle: read, admit, send, relay. What was held is always settled or released."""
+
+from dataclasses import dataclass
+
+from allocations.gateway import body as bodies
+from allocations.gateway.admission import Admitted, admit
+from allocations.gateway.catalogue import Catalogue
+from allocations.gateway.dialect import Ask, Reading, Surface
+from allocations.gateway.entries import KeyEntry
+from allocations.gateway.limits import Limits
+from allocations.gateway.refusal import Kind, Refusal, bad_request
+from allocations.gateway.relay import Call, Relay
+from allocations.gateway.request import Receive, Request, Send, read_body
+from allocations.gateway.settlement import Settlement
+from allocations.gateway.upstream import Upstream, UpstreamFailed
+from allocations.metering.bounds import Unbounded
+from allocations.metering.types import Meter
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """What a metered call needs of its process."""
+
+    meter: Meter
+    catalogue: Catalogue
+    upstream: Upstream
+    limits: Limits
+    pages: str
+    """The address of Tank's pages, for people who are told to ask for more."""
+
+
+async def call(hook: Hook, surface: Surface, request: Request, key: KeyEntry, send: Send, receive: Receive) -> None:
+    """Answer a metered call. Raises Refusal while nothing has been sent."""
+    limits, tags = hook.limits, request.tags()
+    body = await read_body(request, receive, most_bytes=limits.request_bytes, most_seconds=limits.request_seconds)
+    payload = bodies.parse(body)
+    ask = _ask(surface, payload, body)
+    admitted = await admit(hook.meter, await hook.catalogue.book(), key, surface, ask, hook.pages)
+    request.id = str(admitted.hold.request_id)
+    settlement = Settlement(hook.meter, surface, ask, admitted, tags)
+    try:
+        outgoing = _outgoing(body, payload, surface, ask, admitted)
+        await _exchange(hook, Call(surface, ask, request, admitted, settlement, limits, send, receive), outgoing)
+    except Refusal as refusal:
+        refusal.headers += settlement.tolls
+        raise
+    finally:
+        # Cancelled, or an error of ours: once it was sent, the provider may have done the work.
+        if not settlement.is_done:
+            await (settlement.part(Reading(), 0) if settlement.is_sent else settlement.void())
+
+
+def _ask(surface: Surface, payload: dict[str, object], body: bytes) -> Ask:
+    try:
+        return surface.ask(payload, body)
+    except Unbounded as reason:
+        raise bad_request(reason.message, reason.parameter) from None
+
+
+async def _exchange(hook: Hook, call: Call, outgoing: bytes) -> None:
+    provider, settlement = call.admitted.option.model.provider, call.settlement
+    if provider.credential is None:
+        await settlement.void()
+        raise Refusal(Kind.UPSTREAM_BROKEN, f"The credential of provider {provider.name} cannot be read.")
+    credential = call.surface.dialect.credential(provider.credential) if provider.credential else {}
+    settlement.is_sent = True
+    try:
+        response = await hook.upstream.post(provider, call.surface.path, call.request, credential, outgoing)
+    except UpstreamFailed as failure:
+        await (settlement.part(Reading(), 0) if failure.may_have_cost else settlement.void())
+        raise failure.refusal from None
+    async with response:
+        await Relay(call).run(response)
+
+
+def _outgoing(body: bytes, payload: dict[str, object], surface: Surface, ask: Ask, admitted: Admitted) -> bytes:
+    changes = dict(ask.changes)
+    if admitted.inserted_cap is not None:
+        changes[surface.cap_name] = admitted.inserted_cap
+    if admitted.option.model.name != ask.model:
+        changes["model"] = admitted.option.model.name
+    return bodies.changed(body, payload, changes, ambiguous=bodies.is_ambiguous(body, surface.watched))

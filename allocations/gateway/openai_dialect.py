@@ -1,0 +1,181 @@
+"""The OpenAI dialect: chat completions."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from allocations.gateway.body import quoted
+from allocations.gateway.dialect import (
+    Ask,
+    Dialect,
+    Headers,
+    Reading,
+    StreamWatch,
+    Surface,
+    Verdict,
+    as_object,
+    named_model,
+    required_messages,
+    stream_flag,
+    text_size,
+)
+from allocations.gateway.entries import ModelEntry
+from allocations.gateway.refusal import Kind, Refusal, bad_request
+from allocations.metering.bounds import openai_chat_demand
+from allocations.metering.usage import openai_usage
+
+# kind: status, type, code
+SHAPES: dict[Kind, tuple[int, str, str | None]] = {
+    Kind.BAD_KEY: (401, "invalid_request_error", "invalid_api_key"),
+    Kind.BAD_REQUEST: (400, "invalid_request_error", None),
+    Kind.FORBIDDEN: (403, "invalid_request_error", "permission_denied"),
+    Kind.NO_SUCH_PATH: (404, "invalid_request_error", "unknown_url"),
+    Kind.WRONG_METHOD: (405, "invalid_request_error", "method_not_supported"),
+    Kind.NO_SUCH_MODEL: (404, "invalid_request_error", "model_not_found"),
+    Kind.SLOW_REQUEST: (408, "invalid_request_error", "request_timeout"),
+    Kind.TOO_LARGE: (413, "invalid_request_error", "request_too_large"),
+    Kind.BUDGET: (429, "insufficient_quota", "insufficient_quota"),
+    Kind.UNAVAILABLE: (503, "server_error", "meter_unavailable"),
+    Kind.UPSTREAM_BROKEN: (502, "server_error", "upstream_error"),
+    Kind.UPSTREAM_SLOW: (504, "server_error", "upstream_timeout"),
+    Kind.INTERNAL: (500, "server_error", "internal_error"),
+}
+# The SDK retries every 429 unless it is told not to.
+NOT_AGAIN: Headers = ((b"x-should-retry", b"false"),)
+DONE = b"[DONE]"
+
+
+class OpenAi(Dialect):
+    """Errors, lists and credentials as OpenAI shapes them."""
+
+    name = "openai"
+
+    def credential(self, secret: str) -> dict[str, str]:
+        """Return the bearer token's header."""
+        return {"Authorization": f"Bearer {secret}"}
+
+    def refuse(self, refusal: Refusal, request_id: str) -> tuple[int, Headers, bytes]:
+        """Return status, headers and body of an error answer."""
+        status, _, _ = SHAPES[refusal.kind]
+        headers = refusal.headers + (NOT_AGAIN if refusal.kind is Kind.BUDGET else ())
+        return status, headers, orjson.dumps(_error(refusal))
+
+    def error_event(self, refusal: Refusal, request_id: str) -> bytes:
+        """Return the event at which the SDK raises."""
+        return b"data: " + orjson.dumps(_error(refusal)) + b"\n\n"
+
+    def model(self, model: ModelEntry) -> dict[str, Any]:
+        """Return a model as OpenAI describes it; it was created when it got its first rate."""
+        created = int(model.rates[0].valid_from.timestamp())
+        return {"id": model.name, "object": "model", "created": created, "owned_by": model.provider.name}
+
+    def model_list(self, models: Iterable[ModelEntry]) -> dict[str, Any]:
+        """Return the models as OpenAI lists them."""
+        return {"object": "list", "data": [self.model(model) for model in models]}
+
+
+def _error(refusal: Refusal) -> dict[str, Any]:
+    _, kind, code = SHAPES[refusal.kind]
+    error = {"message": refusal.message, "type": kind, "param": refusal.parameter, "code": refusal.code or code}
+    return {"error": error | ({"details": refusal.details} if refusal.details else {})}
+
+
+OPENAI = OpenAi()
+
+
+class ChatCompletions(Surface):
+    """`POST /v1/chat/completions`."""
+
+    dialect = OPENAI
+    path = "chat/completions"
+    cap_name = "max_completion_tokens"
+    watched = quoted("model stream stream_options max_tokens max_completion_tokens n messages tools")
+
+    def ask(self, payload: dict[str, Any], body: bytes) -> Ask:
+        """Read a chat completion request; raises Refusal and `bounds.Unbounded`."""
+        model, is_stream = named_model(payload), stream_flag(payload)
+        required_messages(payload)
+        changes = _usage_order(payload) if is_stream else {}
+        return Ask(
+            model=model,
+            is_stream=is_stream,
+            demand=openai_chat_demand(payload, body),
+            changes=changes,
+            drops_usage=bool(changes),
+        )
+
+    def read(self, answer: dict[str, Any]) -> Reading:
+        """Read a chat completion."""
+        return Reading(
+            tokens=openai_usage(answer.get("usage")),
+            model=_text(answer, "model"),
+            service_tier=_text(answer, "service_tier"),
+        )
+
+    def watch(self, ask: Ask) -> "ChatWatch":
+        """Watch the chunks of a streamed completion."""
+        return ChatWatch(ask.drops_usage)
+
+
+def _usage_order(payload: dict[str, Any]) -> dict[str, Any]:
+    """Return what to set so that the stream ends with its usage; nothing when the client ordered that itself."""
+    options = payload.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        raise bad_request("`stream_options` must be an object.", "stream_options")
+    if options and options.get("include_usage") is True:
+        return {}
+    return {"stream_options": (options or {}) | {"include_usage": True}}
+
+
+class ChatWatch(StreamWatch):
+    """Watches `chat.completion.chunk` events."""
+
+    def __init__(self, drops_usage: bool) -> None:
+        super().__init__()
+        self._drops_usage = drops_usage
+
+    def judge(self, data: bytes) -> Verdict:
+        """Take note of one chunk."""
+        if data == DONE:
+            return Verdict.LAST
+        chunk = as_object(data)
+        if chunk is None:
+            return Verdict.PASS
+        if chunk.get("error") is not None and not chunk.get("choices"):
+            self.is_error = True
+            return Verdict.LAST
+        return self._judge_chunk(chunk)
+
+    def _judge_chunk(self, chunk: dict[str, Any]) -> Verdict:
+        reading, choices = self.reading, chunk.get("choices")
+        if not reading.model:
+            reading.model = _text(chunk, "model")
+        if isinstance(choices, list):
+            for choice in choices:
+                self.text_bytes += _delta_size(choice)
+        if chunk.get("usage") is None:
+            return Verdict.PASS
+        return self._judge_usage(chunk, is_last=not choices)
+
+    def _judge_usage(self, chunk: dict[str, Any], *, is_last: bool) -> Verdict:
+        tokens = openai_usage(chunk["usage"])
+        if tokens is None:
+            return Verdict.PASS
+        self.reading.tokens = tokens
+        self.reading.service_tier = _text(chunk, "service_tier")
+        self.is_final = is_last
+        return Verdict.DROP if is_last and self._drops_usage else Verdict.PASS
+
+
+def _delta_size(choice: object) -> int:
+    delta = choice.get("delta") if isinstance(choice, dict) else None
+    if not isinstance(delta, dict) or not delta:
+        return 0
+    content = delta.get("content")
+    return text_size(content) if isinstance(content, str) and len(delta) <= 2 else text_size(delta)
+
+
+def _text(answer: dict[str, Any], name: str) -> str:
+    value = answer.get(name)
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,51 @@
+"""Why the gateway does not answer a call as asked. Each dialect gives a refusal its own status and shape."""
+
+from enum import Enum, auto
+from typing import Any
+
+
+class Kind(Enum):
+    """What went wrong; the dialects know which status, type and code that is."""
+
+    BAD_KEY = auto()
+    BAD_REQUEST = auto()
+    FORBIDDEN = auto()
+    NO_SUCH_PATH = auto()
+    WRONG_METHOD = auto()
+    NO_SUCH_MODEL = auto()
+    SLOW_REQUEST = auto()
+    TOO_LARGE = auto()
+    BUDGET = auto()
+    UNAVAILABLE = auto()
+    UPSTREAM_BROKEN = auto()
+    UPSTREAM_SLOW = auto()
+    INTERNAL = auto()
+
+
+class Refusal(Exception):
+    """Stop a call. The message is for the caller: it never holds a secret, a prompt or an answer."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        message: str,
+        *,
+        code: str | None = None,
+        parameter: str | None = None,
+        details: dict[str, Any] | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.kind, self.message, self.code, self.parameter = kind, message, code, parameter
+        self.details, self.headers = details, headers
+
+
+def bad_request(message: str, parameter: str | None = None) -> Refusal:
+    """Make the refusal of a request that cannot be understood or priced."""
+    return Refusal(Kind.BAD_REQUEST, message, parameter=parameter)
+
+
+def unavailable() -> Refusal:
+    """Make the refusal of every call while the database cannot be reached."""
+    message = "Tank cannot meter calls at the moment, so it lets none through. Try again shortly."
+    return Refusal(Kind.UNAVAILABLE, message, headers=((b"retry-after", b"2"),))

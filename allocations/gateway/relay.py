@@ -1,0 +1,216 @@
+"""Passing an upstream's answer on: watched, not rebuilt, and never whole before its settle has committed."""
+
+import asyncio
+import logging
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+
+import aiohttp
+
+from allocations.gateway.admission import Admitted
+from allocations.gateway.dialect import Ask, Headers, Reading, StreamWatch, Surface, as_object
+from allocations.gateway.limits import Limits
+from allocations.gateway.outlet import StreamOutlet, answer
+from allocations.gateway.refusal import Kind, Refusal
+from allocations.gateway.request import Receive, Request, Send
+from allocations.gateway.settlement import Settlement
+from allocations.gateway.sse import EventTooLong
+from allocations.gateway.upstream import BROKEN, Decoder, passed_on
+
+logger = logging.getLogger(__name__)
+
+MOST_ERROR_BYTES = 1024 * 1024
+CUT = "The provider's answer broke off. Tank charges what is known of it."
+LOST = "Tank could not record what this answer used."
+
+
+class TooLong(Exception):
+    """A whole answer is larger than the gateway keeps."""
+
+
+CUT_SHORT = (*BROKEN, TooLong, EventTooLong, zlib.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An admitted call, and the client who waits for its answer."""
+
+    surface: Surface
+    ask: Ask
+    request: Request
+    admitted: Admitted
+    settlement: Settlement
+    limits: Limits
+    send: Send
+    receive: Receive
+
+
+class Relay:
+    """One answer on its way from a provider to a client."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._settlement = call.settlement
+
+    async def run(self, response: aiohttp.ClientResponse) -> None:
+        """Pass an answer on and settle its call. Raises Refusal when there is nothing to pass on."""
+        headers = response.headers
+        self._settlement.upstream_id = headers.get("x-request-id", "") or headers.get("request-id", "")
+        if response.status >= 400:
+            await self._pass_error(response)
+        elif response.status >= 300:
+            await self._settlement.void()
+            raise Refusal(Kind.UPSTREAM_BROKEN, "The provider redirected the call, which Tank does not follow.")
+        elif headers.get("content-type", "").startswith("text/event-stream"):
+            await _StreamRelay(self._call, response).run()
+            await _exhaust(response)
+        else:
+            await self._pass_whole(response)
+
+    async def _pass_error(self, response: aiohttp.ClientResponse) -> None:
+        body = await self._read(response, MOST_ERROR_BYTES)
+        reading = self._reading(response, body)
+        await (self._settlement.void() if reading.tokens is None else self._settlement.whole(reading))
+        if response.status == 401:
+            # It is our credential that was refused, not the caller's key; the provider's words may quote it.
+            logger.error("a provider refused its credential (HTTP 401, request %s)", self._call.request.id)
+            raise Refusal(Kind.UPSTREAM_BROKEN, "The provider refused Tank's credential; tell your platform admin.")
+        await self._answer(response, body)
+
+    async def _pass_whole(self, response: aiohttp.ClientResponse) -> None:
+        body = await self._read(response, self._call.limits.answer_bytes)
+        await self._settlement.whole(self._reading(response, body))
+        await self._answer(response, body)
+
+    async def _answer(self, response: aiohttp.ClientResponse, body: bytes) -> None:
+        self._call.request.has_answer = True
+        headers = [*passed_on(response.raw_headers), *said_of(self._call), *self._settlement.tolls]
+        await answer(self._call.send, response.status, headers, body)
+
+    async def _read(self, response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+        parts, size = [], 0
+        try:
+            while chunk := await response.content.readany():
+                parts.append(chunk)
+                size += len(chunk)
+                if size > most_bytes:
+                    raise TooLong
+        except CUT_SHORT:
+            await (self._settlement.void() if response.status >= 400 else self._settlement.part(Reading(), size))
+            raise Refusal(Kind.UPSTREAM_BROKEN, CUT) from None
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _reading(self, response: aiohttp.ClientResponse, body: bytes) -> Reading:
+        try:
+            decoded = Decoder(response.headers.get("content-encoding", ""))(body)
+        except zlib.error:
+            return Reading()
+        document = as_object(decoded)
+        return Reading() if document is None else self._call.surface.read(document)
+
+
+class _StreamRelay:
+    """One streamed answer on its way."""
+
+    def __init__(self, call: Call, response: aiohttp.ClientResponse) -> None:
+        self._call, self._response, self._settlement = call, response, call.settlement
+        self._limits, self._content = call.limits, response.content
+        self._watch: StreamWatch = call.surface.watch(call.ask)
+        self._outlet = StreamOutlet(call.send, call.receive, call.limits.write_seconds)
+        self._decode = Decoder(response.headers.get("content-encoding", ""))
+
+    async def run(self) -> None:
+        """Pass the stream on; its last event, or the error that takes its place, waits for the settle's commit."""
+        self._settlement.is_streamed = True
+        self._call.request.has_answer = True
+        try:
+            await self._outlet.start(self._response.status, self._headers())
+            await self._end(is_cut=not await self._pump())
+        except asyncio.CancelledError:
+            if not self._settlement.is_done:
+                await self._end(is_cut=True)
+            raise
+        finally:
+            self._outlet.close()
+
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        headers = [*passed_on(self._response.raw_headers), *said_of(self._call), self._settlement.remaining_while_held]
+        if self._decode.is_needed:
+            return [header for header in headers if header[0] != b"content-encoding"]
+        return headers
+
+    async def _pump(self) -> bool:
+        """Pass on what comes; return whether it came to an end. When the client goes, read on for the exact usage."""
+        was_stuck, drain_seconds = self._outlet.is_stuck, self._limits.drain_seconds
+        try:
+            async with asyncio.timeout(drain_seconds if was_stuck else None) as patience:
+                with self._outlet.watched(
+                    when_gone=lambda: _hurry(patience, drain_seconds), when_stuck=lambda: _hurry(patience, 0)
+                ):
+                    return await self._pass_chunks()
+        except CUT_SHORT:
+            if self._outlet.is_stuck and not was_stuck:
+                return await self._pump()
+            return False
+
+    async def _pass_chunks(self) -> bool:
+        content, watch, outlet, decode = self._content, self._watch, self._outlet, self._decode
+        drained = 0
+        while drained <= self._limits.drain_bytes:
+            chunk = await content.readany()
+            if not chunk:
+                await outlet.write(watch.finish())
+                return True
+            await outlet.write(watch.feed(decode(chunk)))
+            if watch.has_ended:
+                return True
+            if outlet.is_gone:
+                drained += len(chunk)
+        return False
+
+    async def _end(self, *, is_cut: bool) -> None:
+        watch = self._watch
+        has_all = not is_cut and not watch.is_error and (watch.has_ended or watch.is_final)
+        try:
+            if has_all or watch.is_final:
+                await self._settlement.whole(watch.reading)
+            else:
+                await self._settlement.part(watch.reading, watch.text_bytes)
+        except Exception:
+            logger.exception("request %s could not be settled", self._call.request.id)
+            await self._outlet.finish(self._error_event(Kind.INTERNAL, LOST))
+            return
+        await self._outlet.finish(watch.tail or (b"" if has_all else self._error_event(Kind.UPSTREAM_BROKEN, CUT)))
+
+    def _error_event(self, kind: Kind, message: str) -> bytes:
+        return self._call.surface.dialect.error_event(Refusal(kind, message), self._call.request.id)
+
+
+def said_of(call: Call) -> Headers:
+    """Return the headers that say who answered a call, and as what."""
+    admitted, upstream_id = call.admitted, call.settlement.upstream_id
+    headers: Headers = (
+        (b"x-request-id", call.request.id.encode()),
+        (b"x-tank-model", admitted.option.model.name.encode()),
+    )
+    if admitted.inserted_cap is not None:
+        headers += ((b"x-tank-output-cap", str(admitted.inserted_cap).encode()),)
+    if admitted.fell_from:
+        headers += ((b"x-tank-fell-from", admitted.fell_from.encode()),)
+    if upstream_id and upstream_id.isascii() and upstream_id.isprintable():
+        headers += ((b"x-tank-upstream-id", upstream_id.encode()),)
+    return headers
+
+
+def _hurry(patience: asyncio.Timeout, seconds: float) -> None:
+    with suppress(RuntimeError):  # it came to its end in the same moment
+        patience.reschedule(asyncio.get_running_loop().time() + seconds)
+
+
+async def _exhaust(response: aiohttp.ClientResponse) -> None:
+    # A connection whose answer was read to the end can carry the next call.
+    with suppress(*BROKEN):
+        async with asyncio.timeout(1):
+            while not response.content.at_eof():
+                await response.content.readany()

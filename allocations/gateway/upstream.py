@@ -1,0 +1,113 @@
+"""The way to a provider: one HTTP client per process, headers and addresses, and what can go wrong on the way."""
+
+import io
+import logging
+import re
+import zlib
+from collections.abc import Iterable
+from functools import lru_cache
+
+import aiohttp
+from yarl import URL
+
+from allocations.gateway.entries import ProviderEntry
+from allocations.gateway.limits import Limits
+from allocations.gateway.refusal import Kind, Refusal
+from allocations.gateway.request import Request
+
+logger = logging.getLogger(__name__)
+
+VERSIONED = re.compile(r"/v\d+[a-z0-9]*(/|$)")
+SENT_WHOLE = 2**20
+# Not for the client: what belongs to the upstream connection or to the provider's site, and what we say ourselves.
+DROPPED = frozenset(
+    b"alt-svc connection content-length date keep-alive proxy-authenticate proxy-connection server set-cookie "
+    b"strict-transport-security te trailer transfer-encoding upgrade x-request-id".split()
+)
+DECODED = {"gzip", "x-gzip", "deflate"}
+
+BROKEN = (aiohttp.ClientError, OSError, TimeoutError)
+
+
+class UpstreamFailed(Exception):
+    """No answer came. `may_have_cost` says whether the provider may have done the work all the same."""
+
+    def __init__(self, refusal: Refusal, *, may_have_cost: bool) -> None:
+        super().__init__(refusal.message)
+        self.refusal, self.may_have_cost = refusal, may_have_cost
+
+
+class Upstream:
+    """The client of one gateway process."""
+
+    def __init__(self, limits: Limits, sandbox_url: str) -> None:
+        self._sandbox_url = sandbox_url
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=limits.connect_seconds, sock_read=limits.silence_seconds
+        )
+        self._session: aiohttp.ClientSession
+
+    def start(self) -> None:
+        """Open the client; needs a running event loop."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            timeout=self._timeout,
+            max_line_size=16 * 1024,
+            max_field_size=64 * 1024,
+        )
+
+    async def stop(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    async def post(
+        self, provider: ProviderEntry, path: str, request: Request, credential: dict[str, str], body: bytes
+    ) -> aiohttp.ClientResponse:
+        """Send a call and return the answer once its headers are there. Raises UpstreamFailed."""
+        headers = request.upstream
+        headers["Accept-Encoding"] = "identity"
+        headers.setdefault("Content-Type", "application/json")
+        headers.update(credential)
+        if provider.dialect == "sandbox":
+            headers.update(request.sandbox)
+        url = address(provider.base_url or self._sandbox_url, path, request.query)
+        data = body if len(body) < SENT_WHOLE else io.BytesIO(body)
+        try:
+            return await self._session.post(url, data=data, headers=headers, allow_redirects=False)
+        except aiohttp.SocketTimeoutError:
+            message = f"Provider {provider.name} did not answer in time."
+            raise UpstreamFailed(Refusal(Kind.UPSTREAM_SLOW, message), may_have_cost=True) from None
+        except BROKEN as error:
+            logger.warning("provider %s cannot be reached: %s", provider.name, type(error).__name__)
+            kind = Kind.UPSTREAM_SLOW if isinstance(error, TimeoutError) else Kind.UPSTREAM_BROKEN
+            message = f"Provider {provider.name} cannot be reached. Nothing was charged."
+            raise UpstreamFailed(Refusal(kind, message), may_have_cost=False) from None
+
+
+@lru_cache(maxsize=1024)
+def address(base_url: str, path: str, query: bytes) -> URL:
+    """Return where a surface of a provider is; its base URL may or may not end in a version such as /v1."""
+    base = base_url.rstrip("/")
+    versioned = base if VERSIONED.search(URL(base).path) else f"{base}/v1"
+    return URL(f"{versioned}/{path}{'?' if query else ''}{query.decode('latin-1')}", encoded=True)
+
+
+def passed_on(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an upstream's answer that a client may see."""
+    lowered = [(name.lower(), value) for name, value in headers]
+    named = {token.strip().lower() for name, value in lowered if name == b"connection" for token in value.split(b",")}
+    return [(name, value) for name, value in lowered if name not in DROPPED and name not in named]
+
+
+class Decoder:
+    """Undo the content encoding of an upstream that compresses although it was asked not to."""
+
+    def __init__(self, encoding: str) -> None:
+        self.is_needed = encoding in DECODED
+        self._zlib = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32) if self.is_needed else None
+
+    def __call__(self, chunk: bytes) -> bytes:
+        """Return a chunk decoded; raises zlib.error."""
+        return self._zlib.decompress(chunk) if self._zlib else chunk

@@ -1,0 +1,55 @@
+"""Quota keys: what an agent authenticates with. The secret is seen once; its SHA-256 is kept."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from allocations.models.allocation import Allocation
+
+
+class KeyState(models.TextChoices):
+    """Whether a key may be used."""
+
+    ACTIVE = "active", "Active"
+    SUSPENDED = "suspended", "Suspended"
+    REVOKED = "revoked", "Revoked"
+
+
+class QuotaKey(models.Model):
+    """A named key of an allocation. Rotation gives it a new secret; its cap and history stay."""
+
+    allocation = models.ForeignKey(Allocation, models.PROTECT, related_name="keys")
+    name = models.CharField(max_length=80)
+    state = models.CharField(max_length=10, choices=KeyState, default=KeyState.ACTIVE)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    ended_at = models.DateTimeField(null=True, blank=True, editable=False)
+    end_reason = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["allocation", "name"], condition=~Q(state="revoked"), name="key_name_unique_while_usable"
+            ),
+            models.CheckConstraint(condition=Q(state__in=KeyState.values), name="key_state_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class KeySecret(models.Model):
+    """One secret of a key: its hash and the few characters by which people tell it apart."""
+
+    key = models.ForeignKey(QuotaKey, models.PROTECT, related_name="secrets")
+    digest = models.BinaryField(max_length=32, unique=True, editable=False)
+    hint = models.CharField(max_length=20)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Set when a rotation replaced it.")
+
+    def __str__(self) -> str:
+        return self.hint

@@ -1,0 +1,105 @@
+"""The hot path's rows: quotas with the CHECK that nobody gets past, and the holds of each gateway process.
+
+Only the functions of `allocations/sql/metering.sql` write spent, held and the holds.
+"""
+
+from decimal import Decimal
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from allocations.models.allocation import AllocationLine
+from allocations.models.keys import QuotaKey
+from ledger.money import CURRENCY, ExactAmountField, scale_check
+
+
+class Quota(models.Model):
+    """A limit that calls are held against: an allocation line's, or a key's own cap (NULL: no cap)."""
+
+    line = models.OneToOneField(AllocationLine, models.PROTECT, null=True, related_name="quota")
+    key = models.OneToOneField(QuotaKey, models.PROTECT, null=True, related_name="quota")
+    currency = models.CharField(max_length=3, default=CURRENCY)
+    is_open = models.BooleanField(default=True, help_text="A closed quota admits nothing, whatever is left.")
+    limit = ExactAmountField(null=True)
+    spent = ExactAmountField(db_default=0)
+    held = ExactAmountField(db_default=0, help_text="Of calls in flight and of crashed ones (unsettled).")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(limit=None) | Q(limit__gte=F("spent") + F("held")), name="quota_is_hard"
+            ),
+            models.CheckConstraint(condition=Q(spent__gte=0, held__gte=0), name="quota_not_negative"),
+            models.CheckConstraint(
+                condition=Q(line__isnull=False, key=None, limit__isnull=False) | Q(line=None, key__isnull=False),
+                name="quota_of_line_or_key",
+            ),
+            scale_check("limit", "quota_limit_scale"),
+            scale_check("spent", "quota_spent_scale"),
+            scale_check("held", "quota_held_scale"),
+        ]
+
+    def __str__(self) -> str:
+        return f"quota {self.pk}"
+
+    @property
+    def available(self) -> Decimal | None:
+        """Return limit minus spent minus held in the quota's currency; None without a limit."""
+        return None if self.limit is None else self.limit - self.spent - self.held
+
+
+class WorkerState(models.TextChoices):
+    """Whether a gateway process is there."""
+
+    ALIVE = "alive", "Alive"
+    LAPSED = "lapsed", "Lapsed"
+    STOPPED = "stopped", "Stopped"
+
+
+class MeterWorker(models.Model):
+    """A process that meters calls; when its heartbeat lapses, its holds become unsettled."""
+
+    id = models.UUIDField(primary_key=True)
+    host = models.CharField(max_length=120)
+    pid = models.IntegerField()
+    epoch = models.IntegerField(db_default=1, help_text="Counts reconnections; shuts out the old connection.")
+    state = models.CharField(max_length=8, choices=WorkerState, default=WorkerState.ALIVE)
+    started_at = models.DateTimeField(db_default=Now(), editable=False)
+    heartbeat_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(state__in=WorkerState.values), name="worker_state_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
+
+
+class HoldState(models.TextChoices):
+    """Whether the process that holds is still there to settle."""
+
+    ACTIVE = "active", "In flight"
+    UNSETTLED = "unsettled", "Unsettled"
+
+
+class Hold(models.Model):
+    """What one process holds of one quota, all its calls in flight together."""
+
+    worker = models.ForeignKey(MeterWorker, models.PROTECT, related_name="holds")
+    quota = models.ForeignKey(Quota, models.PROTECT, related_name="holds")
+    amount = ExactAmountField(db_default=0)
+    calls = models.IntegerField(db_default=0)
+    state = models.CharField(max_length=10, choices=HoldState, default=HoldState.ACTIVE, db_default="active")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["worker", "quota"], name="hold_one_per_worker_and_quota"),
+            models.CheckConstraint(condition=Q(amount__gte=0, calls__gte=0), name="hold_not_negative"),
+            models.CheckConstraint(condition=Q(state__in=HoldState.values), name="hold_state_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.worker_id} holds {self.amount} of {self.quota_id}"

@@ -1,0 +1,96 @@
+"""The sandbox's answers in OpenAI's shape."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from allocations.sandbox.answer import Answer
+
+CREATED = 1_767_225_600  # a fixed moment: the sandbox's answers are the same every time
+CAPS = ("max_completion_tokens", "max_tokens")
+
+
+def whole(payload: dict[str, Any], answer: Answer, usage: dict[str, Any] | None) -> dict[str, Any]:
+    """Return a chat completion."""
+    message = {"role": "assistant", "content": answer.text, "refusal": None}
+    choice = {"message": message, "logprobs": None, "finish_reason": _finish(answer)}
+    choices = [{"index": index} | choice for index in range(choices_of(payload))]
+    document = _head(payload, "chat.completion") | {"choices": choices}
+    return document | ({"usage": usage} if usage else {})
+
+
+def events(payload: dict[str, Any], answer: Answer, usage: dict[str, Any] | None) -> Iterator[bytes]:
+    """Yield the events of a streamed chat completion."""
+    head, options = _head(payload, "chat.completion.chunk"), payload.get("stream_options")
+    wants_usage = isinstance(options, dict) and options.get("include_usage") is True
+    rest = {"usage": None} if wants_usage else {}
+    for index in range(choices_of(payload)):
+        yield _chunk(head, index, {"role": "assistant", "content": ""}, None, rest)
+        for piece in answer.pieces:
+            yield _chunk(head, index, {"content": piece}, None, rest)
+        yield _chunk(head, index, {}, _finish(answer), rest)
+    if wants_usage and usage:
+        yield _event(head | {"choices": [], "usage": usage})
+    yield b"data: [DONE]\n\n"
+
+
+def usage(payload: dict[str, Any], answer: Answer, output_tokens: int) -> dict[str, Any]:
+    """Return the usage block."""
+    output = output_tokens * choices_of(payload)
+    return {
+        "prompt_tokens": answer.input_tokens,
+        "completion_tokens": output,
+        "total_tokens": answer.input_tokens + output,
+        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
+    }
+
+
+def error(status: int, message: str) -> dict[str, Any]:
+    """Return an error's body."""
+    kinds = {429: ("requests", "rate_limit_exceeded"), 401: ("invalid_request_error", "invalid_api_key")}
+    kind, code = kinds.get(status, ("server_error" if status >= 500 else "invalid_request_error", None))
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+def error_event(message: str) -> bytes:
+    """Return the event with which a stream fails."""
+    return _event(error(500, message))
+
+
+def models(names: list[str]) -> dict[str, Any]:
+    """Return the list of models."""
+    return {
+        "object": "list",
+        "data": [{"id": name, "object": "model", "created": CREATED, "owned_by": "sandbox"} for name in names],
+    }
+
+
+def choices_of(payload: dict[str, Any]) -> int:
+    """Return how many choices a request asks for."""
+    wanted = payload.get("n")
+    return wanted if type(wanted) is int and 1 <= wanted <= 128 else 1
+
+
+def _head(payload: dict[str, Any], kind: str) -> dict[str, Any]:
+    return {
+        "id": "chatcmpl-sandbox",
+        "object": kind,
+        "created": CREATED,
+        "model": payload.get("model"),
+        "service_tier": "default",
+    }
+
+
+def _chunk(head: dict[str, Any], index: int, delta: dict[str, Any], finish: str | None, rest: dict[str, Any]) -> bytes:
+    choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+    return _event(head | {"choices": [choice]} | rest)
+
+
+def _event(document: dict[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(document) + b"\n\n"
+
+
+def _finish(answer: Answer) -> str:
+    return "length" if answer.is_truncated else "stop"

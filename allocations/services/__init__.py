@@ -1,0 +1,28 @@
+"""Every write of allocations and keys; holds and charges go through `allocations.metering`."""
+
+from allocations.services.allocation import (
+    allocation_activate,
+    allocation_create,
+    allocation_expire,
+    allocation_resume,
+    allocation_suspend,
+)
+from allocations.services.grant import grant_make
+from allocations.services.keys import key_cap_set, key_issue, key_resume, key_revoke, key_rotate, key_suspend
+from allocations.services.sweep import sweep_run
+
+__all__ = [
+    "allocation_activate",
+    "allocation_create",
+    "allocation_expire",
+    "allocation_resume",
+    "allocation_suspend",
+    "grant_make",
+    "key_cap_set",
+    "key_issue",
+    "key_resume",
+    "key_revoke",
+    "key_rotate",
+    "key_suspend",
+    "sweep_run",
+]

@@ -1,0 +1,161 @@
+"""Making allocations, and moving them through their states."""
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+
+from django.db import connection, transaction
+
+from allocations.models import Allocation, AllocationLine, AllocationState, Quota, StopBehaviour
+from allocations.transitions import ALLOCATION
+from ledger.models import Account, AccountClass, EntryKind, Tier
+from ledger.money import exact
+from ledger.selectors import today
+from ledger.services import Leg, account_open, entry_post
+from teams.errors import Refused, WrongState
+from teams.models import Team, User
+from teams.services import audit_record
+
+
+@transaction.atomic
+def allocation_create(
+    *,
+    actor: User,
+    team: Team,
+    owner: User,
+    name: str,
+    lines: Mapping[Tier, Decimal],
+    funded_from: Account,
+    kind: EntryKind,
+    starts_on: date,
+    ends_on: date,
+    stop_behaviour: StopBehaviour,
+    reason: str,
+    key: str,
+) -> Allocation:
+    """Give a team budget: commit it out of a pool or the reserve, release it to one line per tier, open quotas.
+
+    Amounts are in the currency of `funded_from`. `key` is the award's idempotency key in the ledger. Everything
+    happens in one transaction. Raises Refused (no_lines, amount_not_positive, dates, overdraft).
+    """
+    amounts = {tier: exact(lines[tier]) for tier in Tier if lines.get(tier)}
+    _require_sense(amounts, starts_on, ends_on)
+    number = _next_number()
+    committed = account_open(
+        code=f"committed:A-{number:04d}",
+        name=f"Committed: A-{number:04d} {name}",
+        account_class=AccountClass.COMMITTED,
+        currency=funded_from.currency,
+        team=team,
+        business_unit_id=team.business_unit_id,
+    )
+    allocation = Allocation.objects.create(
+        pk=number,
+        name=name[:160],
+        team=team,
+        owner=owner,
+        state=AllocationState.SCHEDULED if starts_on > today() else AllocationState.ACTIVE,
+        stop_behaviour=stop_behaviour,
+        starts_on=starts_on,
+        ends_on=ends_on,
+        committed_account=committed,
+        funded_from=funded_from,
+    )
+    total = sum(amounts.values(), Decimal(0))
+    entry_post(
+        actor=actor,
+        kind=kind,
+        source="award",
+        key=key,
+        legs=[Leg(committed, total), Leg(funded_from, -total)],
+        reason=reason,
+        memo=f"{kind.label}: {allocation.number} {name}",
+    )
+    _release(actor, allocation, amounts)
+    audit_record(actor=actor, verb="allocation.create", target=allocation, reason=reason)
+    return allocation
+
+
+def _require_sense(amounts: Mapping[Tier, Decimal], starts_on: date, ends_on: date) -> None:
+    if not amounts:
+        raise Refused("An allocation needs an amount in at least one tier.", code="no_lines", field="amount")
+    if any(amount <= 0 for amount in amounts.values()):
+        raise Refused("The amount must be more than zero.", code="amount_not_positive", field="amount")
+    if ends_on < starts_on:
+        raise Refused("The end lies before the start.", code="dates", field="ends_on")
+
+
+def _next_number() -> int:
+    # The number is in the names of the accounts, which exist before the row does.
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval(pg_get_serial_sequence('allocations_allocation', 'id'))")
+        number: int = cursor.fetchone()[0]
+    return number
+
+
+def _release(actor: User, allocation: Allocation, amounts: Mapping[Tier, Decimal]) -> None:
+    lines = [_line_open(allocation, tier) for tier in amounts]
+    total = sum(amounts.values(), Decimal(0))
+    entry_post(
+        actor=actor,
+        kind=EntryKind.RELEASE,
+        source="release",
+        key=f"{allocation.number}:1",
+        legs=[
+            *(Leg(line.account, amounts[Tier(line.tier)]) for line in lines),
+            Leg(allocation.committed_account, -total),
+        ],
+        memo=f"Released at once: {allocation.number}",
+    )
+    Quota.objects.bulk_create(
+        Quota(line=line, currency=line.account.currency, limit=amounts[Tier(line.tier)]) for line in lines
+    )
+
+
+def _line_open(allocation: Allocation, tier: Tier) -> AllocationLine:
+    account = account_open(
+        code=f"line:{allocation.number}:{tier.value}",
+        name=f"{allocation.number} {allocation.name[:120]}, {tier.label}",
+        account_class=AccountClass.LINE,
+        currency=allocation.committed_account.currency,
+        team=allocation.team,
+        business_unit_id=allocation.team.business_unit_id,
+        tier=tier.value,
+    )
+    return AllocationLine.objects.create(allocation=allocation, tier=tier, account=account)
+
+
+def allocation_suspend(*, actor: User, allocation: Allocation, reason: str) -> Allocation:
+    """Stop every key of an allocation until it is resumed. Raises WrongState or Refused (reason_missing)."""
+    return _move(actor, allocation, AllocationState.SUSPENDED, "allocation.suspend", reason)
+
+
+def allocation_resume(*, actor: User, allocation: Allocation, reason: str) -> Allocation:
+    """Let the keys of an allocation spend again. Raises WrongState or Refused (reason_missing)."""
+    return _move(actor, allocation, AllocationState.ACTIVE, "allocation.resume", reason)
+
+
+def allocation_activate(*, actor: User, allocation: Allocation) -> Allocation:
+    """Start a scheduled allocation whose first day has come. Raises WrongState."""
+    return _move(actor, allocation, AllocationState.ACTIVE, "allocation.activate", "Its first day has come.")
+
+
+def allocation_expire(*, actor: User, allocation: Allocation) -> Allocation:
+    """End an allocation whose last day has passed. Raises WrongState."""
+    return _move(actor, allocation, AllocationState.EXPIRED, "allocation.expire", "Its last day has passed.")
+
+
+@transaction.atomic
+def _move(actor: User, allocation: Allocation, state: AllocationState, verb: str, reason: str) -> Allocation:
+    if not reason.strip():
+        raise Refused("Give a reason.", code="reason_missing", field="reason")
+    locked = Allocation.objects.select_for_update().get(pk=allocation.pk)
+    if state not in ALLOCATION[AllocationState(locked.state)]:
+        raise WrongState(f"{locked.number} is {locked.get_state_display().lower()}.")
+    locked.state = state
+    locked.save(update_fields=["state"])
+    # Closed quotas refuse in the database, whatever a gateway may still have in memory.
+    quotas = Quota.objects.filter(line__allocation=locked)
+    quotas.update(is_open=state == AllocationState.ACTIVE)
+    audit_record(actor=actor, verb=verb, target=locked, reason=reason)
+    return locked

@@ -1,0 +1,19 @@
+"""Pages of allocations and keys."""
+
+from django.urls import path
+
+from allocations import views
+
+app_name = "allocations"
+urlpatterns = [
+    path("", views.allocation_list, name="list"),
+    path("unsettled/", views.unsettled, name="unsettled"),
+    path("<str:number>/", views.allocation_page, name="allocation"),
+    path("<str:number>/burn-down.csv", views.burn_down_csv, name="burn_down_csv"),
+    path("<str:number>/keys/new/", views.key_new, name="key_new"),
+    path("<str:number>/keys/<int:pk>/", views.key_page, name="key"),
+    path("<str:number>/keys/<int:pk>/rotate/", views.key_rotate, name="key_rotate"),
+    path("<str:number>/keys/<int:pk>/cap/", views.key_cap, name="key_cap"),
+    path("<str:number>/keys/<int:pk>/stop/", views.key_stop, name="key_stop"),
+    path("<str:number>/keys/<int:pk>/resume/", views.key_resume, name="key_resume"),
+]

@@ -1,0 +1,250 @@
+"""Pages of allocations and keys. Each translates the request and makes one service call."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from allocations import selectors, services, tables
+from allocations.forms import CapForm, KeyForm, RotateForm, StopForm
+from allocations.models import Allocation, KeyState, QuotaKey
+from allocations.selectors import pages
+from ledger.exports import csv_response
+from ledger.money import plain
+from teams.access import UserRequest, allowed_only, members_only, visible_or_404
+from teams.errors import Refused
+from teams.forms import form_refuse, form_status
+from teams.paging import page_mark
+from teams.selectors import history_of
+
+CALLS = 25
+LIST = 50
+CAP_IDS = "cap_%s"  # two forms of the key's page have a reason
+
+
+@require_safe
+@members_only
+def allocation_list(request: UserRequest) -> HttpResponse:
+    """Show the allocations that somebody may look into, as gauges, newest first."""
+    rows = pages.with_figures(pages.allocations_visible_to(request.user))
+    before = page_mark(request)
+    if before is not None:
+        rows = rows.filter(pk__lt=before)
+    found = list(rows[: LIST + 1])
+    context = {
+        "allocations": found[:LIST],
+        "older": found[LIST - 1].pk if len(found) > LIST else None,
+        "before": before,
+        "show_team": True,
+    }
+    return render(request, "allocations/list.html", context)
+
+
+@require_safe
+@members_only
+def allocation_page(request: UserRequest, number: str) -> HttpResponse:
+    """Show what is left of an allocation, how it burns down, its tiers and its keys."""
+    allocation = _allocation(request, number)
+    days = selectors.burn_down(allocation)
+    rows = pages.key_rows(allocation)
+    tiers = selectors.figures_by_tier(allocation)
+    context = {
+        "allocation": allocation,
+        "figures": selectors.quota_figures(allocation),
+        "tiers": tiers,
+        "stop_words": pages.stop_words(allocation, tiers),
+        "days": days,
+        "plot": tables.burn_plot(days, f"Remaining budget of {allocation.name}"),
+        "runs_out_on": pages.runs_out_on(days),
+        "keys": rows,
+        "usable": sum(row.key.state == KeyState.ACTIVE for row in rows),
+        "may_issue": request.user.has_perm("allocations.issue_key", allocation),
+    }
+    return render(request, "allocations/allocation.html", context)
+
+
+@require_safe
+@members_only
+def burn_down_csv(request: UserRequest, number: str) -> HttpResponseBase:
+    """Send the burn-down as CSV."""
+    allocation = _allocation(request, number)
+    cells = tables.burn_cells(selectors.burn_down(allocation), allocation.committed_account.currency)
+    return csv_response(f"burn-down-{allocation.number}.csv", tables.BURN_HEADER, cells)
+
+
+@never_cache
+@members_only
+def key_new(request: UserRequest, number: str) -> HttpResponseBase:
+    """Issue a key and show its secret, in this one answer and never again."""
+    allocation = _allocation(request, number, "allocations.issue_key")
+    form = KeyForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        data = form.cleaned_data
+        try:
+            key, secret = services.key_issue(
+                actor=request.user,
+                allocation=allocation,
+                name=data["name"],
+                cap=data["cap"],
+                expires_at=data["expires_on"],
+            )
+        except Refused as error:
+            form_refuse(form, error)
+        else:
+            return _secret_shown(request, key, secret)
+    context = {"allocation": allocation, "figures": selectors.quota_figures(allocation), "form": form}
+    return render(request, "allocations/key_new.html", context, status=form_status(form))
+
+
+@never_cache
+@members_only
+def key_page(request: UserRequest, number: str, pk: int) -> HttpResponse:
+    """Show a key: how it stands, its secrets, what it was charged for, and what can be done with it."""
+    return _key_page(request, _key(request, number, pk))
+
+
+@never_cache
+@require_POST
+@members_only
+def key_rotate(request: UserRequest, number: str, pk: int) -> HttpResponseBase:
+    """Give a key a new secret and show it once; the old one works until its grace ends."""
+    key = _key(request, number, pk, "allocations.rotate_key")
+    form = RotateForm(request.POST)
+    newest = key.secrets.order_by("-pk").values_list("pk", flat=True).first()
+    if form.is_valid() and form.cleaned_data["newest"] != newest:
+        # A reloaded answer would send the form again and end the secret that was just shown.
+        form.add_error(None, "This key got a new secret a moment ago. Look at it again before you rotate.")
+    if form.is_valid():
+        try:
+            secret = services.key_rotate(actor=request.user, key=key, grace=form.cleaned_data["grace"])
+        except Refused as error:
+            form_refuse(form, error)
+        else:
+            return _secret_shown(request, key, secret, rotated=True)
+    return _key_page(request, key, rotate_form=form)
+
+
+@require_POST
+@members_only
+def key_cap(request: UserRequest, number: str, pk: int) -> HttpResponseBase:
+    """Set or lift a key's own cap."""
+    key = _key(request, number, pk, "allocations.issue_key")
+    form = CapForm(request.POST, auto_id=CAP_IDS)
+    if form.is_valid():
+        try:
+            services.key_cap_set(actor=request.user, key=key, **form.cleaned_data)
+        except Refused as error:
+            form_refuse(form, error)
+        else:
+            messages.success(request, f"The cap of {key.name} is changed.")
+            return redirect("allocations:key", number=key.allocation.number, pk=key.pk)
+    return _key_page(request, key, cap_form=form)
+
+
+@members_only
+def key_stop(request: UserRequest, number: str, pk: int) -> HttpResponseBase:
+    """Say in numbers what stopping a key does, and suspend or revoke it with a reason."""
+    key = _key(request, number, pk, "allocations.revoke_key")
+    form = StopForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        change = services.key_suspend if request.POST.get("action") == "suspend" else services.key_revoke
+        try:
+            stopped = change(actor=request.user, key=key, reason=form.cleaned_data["reason"])
+        except Refused as error:
+            form_refuse(form, error)
+        else:
+            messages.success(request, f"{stopped.name} is {stopped.get_state_display().lower()}.")
+            return redirect("allocations:allocation", number=key.allocation.number)
+    row = pages.key_row(key)
+    context = {"allocation": key.allocation, "row": row, "key": row.key, "form": form, "may_suspend": _is_active(key)}
+    return render(request, "allocations/key_stop.html", context, status=form_status(form))
+
+
+@require_POST
+@members_only
+def key_resume(request: UserRequest, number: str, pk: int) -> HttpResponseBase:
+    """Let a suspended key spend again, with a reason."""
+    key = _key(request, number, pk, "allocations.revoke_key")
+    form = StopForm(request.POST)
+    if form.is_valid():
+        try:
+            services.key_resume(actor=request.user, key=key, reason=form.cleaned_data["reason"])
+        except Refused as error:
+            form_refuse(form, error)
+        else:
+            messages.success(request, f"{key.name} may spend again.")
+            return redirect("allocations:key", number=key.allocation.number, pk=key.pk)
+    return _key_page(request, key, resume_form=form)
+
+
+@require_safe
+@allowed_only("allocations.view_hold")
+def unsettled(request: UserRequest) -> HttpResponse:
+    """Show what calls hold whose process went away: counted against the limit until it is known what they cost."""
+    context = {"holds": pages.unsettled_holds(), "total": pages.unsettled_total()}
+    return render(request, "allocations/unsettled.html", context)
+
+
+def _allocation(request: UserRequest, number: str, permission: str = "allocations.view_allocation") -> Allocation:
+    try:
+        allocation = selectors.allocation_by_number(number)
+    except Refused as error:
+        raise Http404 from error
+    return visible_or_404(request.user, permission, allocation)
+
+
+def _key(request: UserRequest, number: str, pk: int, permission: str = "allocations.view_quotakey") -> QuotaKey:
+    allocation = _allocation(request, number)
+    key = get_object_or_404(QuotaKey.objects.select_related("allocation__team"), allocation=allocation, pk=pk)
+    return visible_or_404(request.user, permission, key)
+
+
+def _is_active(key: QuotaKey) -> bool:
+    return key.state == KeyState.ACTIVE
+
+
+def _key_page(request: UserRequest, key: QuotaKey, **forms: Any) -> HttpResponse:
+    row = pages.key_row(key)
+    before = page_mark(request)
+    calls = pages.calls_of(key, before=before, limit=CALLS + 1)
+    secrets = list(row.key.secrets.all())
+    user, usable = request.user, row.key.state != KeyState.REVOKED
+    context = {
+        "allocation": key.allocation,
+        "key": row.key,
+        "row": row,
+        "secrets": secrets,
+        "now": datetime.now(UTC),
+        "calls": calls[:CALLS],
+        "older": calls[CALLS - 1].pk if len(calls) > CALLS else None,
+        "before": before,
+        "may_rotate": usable and user.has_perm("allocations.rotate_key", key),
+        "may_cap": usable and user.has_perm("allocations.issue_key", key),
+        "may_stop": usable and user.has_perm("allocations.revoke_key", key),
+        "rotate_form": RotateForm(initial={"newest": secrets[0].pk if secrets else 0}),
+        "cap_form": CapForm(initial={"cap": "" if row.cap is None else plain(row.cap)}, auto_id=CAP_IDS),
+        "resume_form": StopForm(),
+        "history": history_of("allocations.quotakey", key.pk),
+        **forms,
+    }
+    status = max((form_status(form) for form in forms.values()), default=200)
+    return render(request, "allocations/key.html", context, status=status)
+
+
+def _secret_shown(request: UserRequest, key: QuotaKey, secret: str, *, rotated: bool = False) -> HttpResponse:
+    context = {
+        "allocation": key.allocation,
+        "key": key,
+        "secret": secret,
+        "rotated": rotated,
+        "model": pages.callable_model(key.allocation),
+        "base_url": f"{settings.TANK_URL}/v1",
+        "root_url": settings.TANK_URL,
+    }
+    return render(request, "allocations/key_secret.html", context)

@@ -1,0 +1,89 @@
+"""An upstream that plays recorded answers and remembers what it was sent; served by uvicorn in the gateway's tests.
+
+A request says with `x-play` what it wants to hear: a file of `tests/data/inline`, or one of the tricks below.
+`GET /seen` tells all requests since the last time it was asked.
+"""
+
+import asyncio
+import gzip
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+SAMPLES = Path(__file__).resolve().parent.parent / "data" / "inline"
+JSON: Headers = [(b"content-type", b"application/json")]
+EVENTS: Headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+seen: list[dict[str, Any]] = []
+
+
+async def application(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    if scope["type"] == "lifespan":
+        await receive()
+        return await send({"type": "lifespan.startup.complete"})
+    if scope["path"] == "/seen":
+        told = json.dumps(seen).encode()
+        seen.clear()
+        return await answer(send, 200, JSON, told)
+    headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+    body = await body_of(receive)
+    path = scope["path"] + ("?" + scope["query_string"].decode() if scope["query_string"] else "")
+    seen.append({"path": path, "headers": headers, "body": body.decode()})
+    return await play(headers["x-play"], headers, send)
+
+
+async def play(name: str, headers: dict[str, str], send: Send) -> None:
+    match name:
+        case "silence":
+            await asyncio.Event().wait()
+        case "gzip":
+            whole = gzip.compress((SAMPLES / "openai_chat_completion.json").read_bytes())
+            await answer(send, 200, [*JSON, (b"content-encoding", b"gzip")], whole)
+        case "gzip-stream":
+            stream = gzip.compress((SAMPLES / "openai_chat_stream_include_usage.sse").read_bytes())
+            await answer(send, 200, [*EVENTS, (b"content-encoding", b"gzip")], stream)
+        case "odd-headers":
+            odd = [(b"connection", b"x-hop"), (b"x-hop", b"1"), (b"set-cookie", b"a=b"), (b"x-request-id", b"req_up")]
+            whole = (SAMPLES / "openai_chat_completion.json").read_bytes()
+            await answer(send, 200, [*JSON, *odd, (b"openai-processing-ms", b"12")], whole)
+        case "no-done":
+            stream = (SAMPLES / "openai_chat_stream_include_usage.sse").read_bytes()
+            await answer(send, 200, EVENTS, stream.removesuffix(b"data: [DONE]\n\n"))
+        case _ if name.endswith(".sse"):
+            await stream_of((SAMPLES / name).read_bytes(), int(headers.get("x-play-chunk", "1000000")), send)
+        case _:
+            await recorded(json.loads((SAMPLES / name).read_bytes()), (SAMPLES / name).read_bytes(), send)
+
+
+async def recorded(sample: dict[str, Any], raw: bytes, send: Send) -> None:
+    if "status" not in sample:
+        return await answer(send, 200, JSON, raw)
+    headers = [(name.encode(), value.encode()) for name, value in sample["headers"].items()]
+    return await answer(send, sample["status"], headers, json.dumps(sample["body"]).encode())
+
+
+async def stream_of(data: bytes, size: int, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": EVENTS})
+    for place in range(0, len(data), size):
+        await send({"type": "http.response.body", "body": data[place : place + size], "more_body": True})
+        await asyncio.sleep(0)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def body_of(receive: Receive) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+async def answer(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,105 @@
+"""The body goes upstream as it came, or with as little changed as possible."""
+
+from contextlib import suppress
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from allocations.gateway.anthropic_dialect import Messages
+from allocations.gateway.body import changed, is_ambiguous, parse, quoted
+from allocations.gateway.openai_dialect import ChatCompletions
+from allocations.gateway.refusal import Refusal
+from allocations.metering.bounds import Unbounded
+from allocations.sandbox import answer as sandbox
+
+NAMES = [
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "n",
+    "tools",
+    "type",
+    "content",
+    "text",
+    "source",
+]
+NAMES += [
+    "image_url",
+    "url",
+    "role",
+    "system",
+    "modalities",
+    "prediction",
+    "service_tier",
+    "image",
+    "data",
+    "tool_result",
+]
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 10**7)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(NAMES)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=5),
+    max_leaves=25,
+)
+WATCHED = quoted("model max_tokens")
+
+
+@given(
+    st.dictionaries(st.text(), JSON, max_size=5),
+    st.dictionaries(st.sampled_from(["new", "newer"]), st.integers(0, 10**6)),
+)
+def test_what_is_added_stands_in_front_and_nothing_else_moves(payload: dict[str, Any], changes: dict[str, Any]) -> None:
+    body = b"  \n" + orjson.dumps(payload, option=orjson.OPT_INDENT_2)
+    result = changed(body, payload, changes, ambiguous=False)
+    assert orjson.loads(result) == payload | changes
+    if payload and not changes.keys() & payload.keys():
+        assert result.endswith(body[body.index(b"{") + 1 :])
+    if payload and not changes:
+        assert result == body
+
+
+def test_what_is_replaced_is_there_once() -> None:
+    body = b'{"model":"a", "max_tokens": null}'
+    assert changed(body, orjson.loads(body), {"max_tokens": 5}, ambiguous=False) == b'{"model":"a","max_tokens":5}'
+
+
+@pytest.mark.parametrize(
+    ("body", "ambiguous"),
+    [
+        (b'{"model":"a","max_tokens":1}', False),
+        (b'{"model":"a","messages":[{"content":"the \\"model\\" and its \\"max_tokens\\""}]}', False),
+        (b'{"model":"a","model":"b"}', True),
+        (b'{"model":"a","m\\u006fdel":"b"}', True),
+    ],
+)
+def test_a_body_that_can_be_read_in_two_ways_is_noticed(body: bytes, ambiguous: bool) -> None:
+    assert is_ambiguous(body, WATCHED) is ambiguous
+
+
+@given(st.binary(max_size=60) | JSON.map(orjson.dumps))
+def test_any_bytes_are_an_object_or_refused(body: bytes) -> None:
+    with suppress(Refusal):
+        assert isinstance(parse(body), dict)
+
+
+@given(st.fixed_dictionaries({"model": st.just("m"), "messages": JSON}, optional=dict.fromkeys(NAMES[2:], JSON)))
+@example({"model": "m", "messages": [{"content": [{"type": []}]}], "tools": [{"type": {}}], "service_tier": []})
+def test_any_object_is_measured_or_refused(payload: dict[str, Any]) -> None:
+    body = orjson.dumps(payload)
+    for surface in (ChatCompletions(), Messages()):
+        try:
+            ask = surface.ask(payload, body)
+        except (Refusal, Unbounded):
+            continue
+        assert ask.demand.input_tokens is None or ask.demand.input_tokens > 0
+        # The sandbox is an honest provider: it never counts more than the bound.
+        assert sandbox.prompt_tokens(payload) <= (ask.demand.input_tokens or sandbox.CONTEXT_WINDOW)
