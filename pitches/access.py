@@ -1,0 +1,22 @@
+"""Committee doors: asked of the rules themselves, so that they hold for superusers too.
+
+Django answers yes to a superuser before any rule is asked. Whoever runs the platform is no member of the committee
+by that, and has no vote on a pitch of their own.
+"""
+
+from rules.permissions import has_perm
+
+from pitches.models import Pitch, Round
+from teams.errors import NotAllowed
+from teams.selectors import Person
+
+
+def may(user: Person, permission: str, thing: Pitch | Round) -> bool:
+    """Say whether a rule gives somebody a permission of the committee, whatever else they are."""
+    return bool(has_perm(permission, user, thing))  # type: ignore[no-untyped-call]
+
+
+def require_member(user: Person, permission: str, thing: Pitch | Round, *, message: str) -> None:
+    """Let a service go on only for a member whom the rule names; raises NotAllowed with the message."""
+    if not may(user, permission, thing):
+        raise NotAllowed(message)

@@ -1,0 +1,57 @@
+"""What the committee's pages share: who may open them, how they are drawn, how a refusal is told."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+
+from pitches.access import may
+from pitches.models import Pitch, Round
+from teams.access import UserRequest, find_or_404
+from teams.errors import Refused
+
+TABS = (
+    ("desk", "Pitches", "admin:pitches_round_desk"),
+    ("ballot", "Vote", "admin:pitches_round_ballot"),
+    ("decide", "Decide", "admin:pitches_round_decide"),
+    ("committee", "Committee and conflicts", "admin:pitches_round_committee"),
+)
+
+
+def round_or_404(request: UserRequest, pk: int, permission: str = "pitches.desk_round") -> Round:
+    """Return a round that the reader works on; raises Http404 for others."""
+    round_ = get_object_or_404(Round.objects.select_related("pool"), pk=pk)
+    if not may(request.user, permission, round_):
+        raise Http404
+    return round_
+
+
+def pitch_or_404(request: UserRequest, pk: int) -> Pitch:
+    """Return a submitted pitch of a round in whose committee the reader sits; raises Http404 for others."""
+    pitches = Pitch.objects.select_related("team__business_unit", "round__pool", "owner", "current")
+    pitch = find_or_404(pitches, request.user, "pitches.view_pitch", pk=pk)
+    round_or_404(request, pitch.round_id, "pitches.sit_round")
+    if pitch.current_id is None:
+        raise Http404
+    return pitch
+
+
+def page(request: UserRequest, template: str, title: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
+    """Draw a page inside the admin."""
+    shell = admin.site.each_context(request)
+    everything = {**shell, "title": title, "tabs": TABS, **context}
+    return TemplateResponse(request, f"admin/pitches/{template}", everything, status=status)
+
+
+def done(request: UserRequest, action: Callable[[], object], said: str, to: str, *args: int) -> HttpResponse:
+    """Do one thing and say what became of it on the page to go to."""
+    try:
+        action()
+    except Refused as error:
+        messages.error(request, error.message)
+    else:
+        messages.success(request, said)
+    return redirect(to, *args)

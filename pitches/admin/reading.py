@@ -1,0 +1,149 @@
+"""Read one pitch: its text, one's own review, the others' once one's own is in; screen it; step aside."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST
+
+from pitches import services
+from pitches.access import may
+from pitches.admin.pages import done, page, pitch_or_404
+from pitches.forms.committee import ConflictForm, NoteForm, ReviewForm
+from pitches.models import Expertise, Pitch, Review
+from pitches.selectors.conflicts import recusals_standing, rule_reason
+from pitches.selectors.pitches import revision_whole, revisions_of
+from pitches.selectors.revisions import checklist_of, quote_kept
+from pitches.selectors.scores import reviews_shown_to
+from pitches.transitions import COMMITTEE_AT_WORK, PitchState, RoundState
+from teams.access import UserRequest
+from teams.errors import Refused
+from teams.forms import form_refuse, form_status
+
+READ = "admin:pitches_pitch_read"
+DESK = "admin:pitches_round_desk"
+
+
+def read(request: UserRequest, pk: int) -> HttpResponse:
+    """Show a pitch; hand in a review."""
+    pitch = pitch_or_404(request, pk)
+    may_review = may(request.user, "pitches.review_pitch", pitch)
+    form = _review_form(request, pitch) if may_review and _takes_reviews(pitch) else None
+    if request.method == "POST" and form is not None and form.is_valid():
+        try:
+            services.review_submit(
+                actor=request.user,
+                pitch=pitch,
+                revision_number=_number(request.POST.get("revision", "")),
+                marks=form.marks(),
+                expertise=Expertise(form.cleaned_data["expertise"]),
+                comment=form.cleaned_data["comment"],
+            )
+        except Refused as error:
+            form_refuse(form, error)
+        else:
+            messages.success(request, "Your review is in. You can see the others' now.")
+            return redirect(READ, pitch.pk)
+    return _page(request, pitch, form, NoteForm(), ConflictForm(), may_review)
+
+
+def _takes_reviews(pitch: Pitch) -> bool:
+    return pitch.round.state == RoundState.REVIEWING and pitch.state == PitchState.IN_REVIEW
+
+
+def _review_form(request: UserRequest, pitch: Pitch) -> ReviewForm:
+    own = Review.objects.filter(revision=pitch.current_id, reviewer=request.user).prefetch_related("scores").first()
+    criteria = list(pitch.round.criteria.order_by("position"))
+    return ReviewForm(request.POST or None, criteria=criteria, review=own)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+
+
+def _page(
+    request: UserRequest,
+    pitch: Pitch,
+    form: ReviewForm | None,
+    note_form: NoteForm,
+    conflict_form: ConflictForm,
+    may_review: bool,
+) -> HttpResponse:
+    revision = revision_whole(pitch)
+    if revision is None:
+        raise Http404
+    quote = quote_kept(revision)
+    screens = {PitchState.SUBMITTED, PitchState.IN_REVIEW}
+    context: dict[str, Any] = {
+        "round": pitch.round,
+        "tab": "desk",
+        "pitch": pitch,
+        "revision": revision,
+        "revisions": revisions_of(pitch),
+        "quote": quote,
+        "worth": quote.worth_per_dollar(revision.value_p50),
+        "checklist": checklist_of(revision),
+        "recused": "" if may_review else _why(request, pitch),
+        "form": form,
+        "reviews": reviews_shown_to(request.user, pitch, pitch.round) if may_review else [],
+        "can_screen": may_review and pitch.state in screens and pitch.round.state in {"open", "reviewing"},
+        "can_declare": may_review and pitch.round.state in COMMITTEE_AT_WORK,
+        "note_form": note_form,
+        "conflict_form": conflict_form,
+    }
+    wrong = [one for one in (form, note_form, conflict_form) if one is not None]
+    return page(request, "pitch.html", revision.title, context, max(form_status(one) for one in wrong))
+
+
+def _why(request: UserRequest, pitch: Pitch) -> str:
+    reasons = [row.reason for row in recusals_standing(request.user, pitch.round) if row.pitch_id == pitch.pk]
+    return reasons[0] if reasons else f"You {rule_reason(pitch, request.user)}."
+
+
+@require_POST
+def take_in(request: UserRequest, pk: int) -> HttpResponse:
+    """Take a submitted pitch into review."""
+    pitch = pitch_or_404(request, pk)
+    return done(
+        request, lambda: services.pitch_take_in(actor=request.user, pitch=pitch), "It is in review.", READ, pitch.pk
+    )
+
+
+@require_POST
+def give_back(request: UserRequest, pk: int) -> HttpResponse:
+    """Return a pitch to its team with a note."""
+    pitch = pitch_or_404(request, pk)
+    form = NoteForm(request.POST)
+    if form.is_valid():
+        try:
+            services.pitch_return(actor=request.user, pitch=pitch, note=form.cleaned_data["note"])
+        except Refused as error:
+            form_refuse(form, error)
+        else:
+            messages.success(request, "Returned with your note. The team has been told.")
+            return redirect(DESK, pitch.round_id)
+    return _refused(request, pitch, form, ConflictForm())
+
+
+@require_POST
+def recuse(request: UserRequest, pk: int) -> HttpResponse:
+    """Declare a conflict."""
+    pitch = pitch_or_404(request, pk)
+    form = ConflictForm(request.POST)
+    if form.is_valid():
+        try:
+            services.recusal_declare(actor=request.user, pitch=pitch, reason=form.cleaned_data["reason"])
+        except Refused as error:
+            form_refuse(form, error)
+        else:
+            messages.success(request, "You are recused. Nothing that you said about it counts any more.")
+            return redirect(DESK, pitch.round_id)
+    return _refused(request, pitch, NoteForm(), form)
+
+
+def _refused(request: UserRequest, pitch: Pitch, note: NoteForm, conflict: ConflictForm) -> HttpResponse:
+    may_review = may(request.user, "pitches.review_pitch", pitch)
+    criteria = list(pitch.round.criteria.order_by("position"))
+    form = ReviewForm(criteria=criteria) if may_review and _takes_reviews(pitch) else None
+    return _page(request, pitch, form, note, conflict, may_review)

@@ -1,0 +1,93 @@
+"""Rounds in the admin: the list, and the addresses of the committee's pages."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
+from unfold.admin import ModelAdmin
+
+from ledger.money import show
+from pitches.admin import deciding, reading, rounds, voting
+from pitches.models import Round
+from pitches.selectors.rounds import rounds_seated, rounds_visible_to
+from teams.models import Role
+from teams.selectors import has_role
+
+
+@admin.register(Round)
+class RoundAdmin(ModelAdmin):  # type: ignore[misc]
+    """The rounds that a member sits in; each opens its desk. Rounds are made and changed by services only."""
+
+    list_display: ClassVar = ["name", "state", "cap_shown", "submissions_close_at", "voting_closes_at"]
+    list_filter: ClassVar = ["state"]
+    search_fields: ClassVar = ["name"]
+    ordering: ClassVar = ["-submissions_close_at"]
+    actions = None
+
+    @admin.display(description="Cap", ordering="cap")
+    def cap_shown(self, round_: Round) -> str:
+        """Return the cap for people."""
+        return show(round_.cap)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Round]:
+        """Return the reader's rounds: all for the chair and auditors, for members those with a seat."""
+        if has_role(request.user, Role.CHAIR, Role.AUDITOR):
+            return rounds_visible_to(request.user)
+        return rounds_seated(request.user)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Say whether the reader works on rounds at all."""
+        return request.user.has_perm("pitches")
+
+    def has_view_permission(self, request: HttpRequest, obj: Round | None = None) -> bool:
+        """Say whether the reader may open the list, or a round's desk."""
+        return request.user.has_perm("pitches" if obj is None else "pitches.desk_round", obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Say whether the reader prepares rounds."""
+        return request.user.has_perm("pitches.add_round")
+
+    def has_change_permission(self, request: HttpRequest, obj: Round | None = None) -> bool:
+        """Refuse: what changes a round is a step at its desk."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Round | None = None) -> bool:
+        """Refuse: rounds are cancelled, never deleted."""
+        return False
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Lead to our own form."""
+        return redirect("admin:pitches_round_new")
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Lead to the round's desk."""
+        return redirect("admin:pitches_round_desk", object_id)
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the committee's pages to the admin's own."""
+        wrap = self.admin_site.admin_view
+        pages = [
+            path("new/", wrap(rounds.round_new), name="pitches_round_new"),
+            path("<int:pk>/desk/", wrap(rounds.desk), name="pitches_round_desk"),
+            path("<int:pk>/step/<slug:name>/", wrap(rounds.step), name="pitches_round_step"),
+            path("<int:pk>/calendar/", wrap(rounds.schedule), name="pitches_round_schedule"),
+            path("<int:pk>/committee/", wrap(rounds.committee), name="pitches_round_committee"),
+            path("<int:pk>/committee/<int:seat>/remove/", wrap(rounds.seat_remove), name="pitches_seat_remove"),
+            path("<int:pk>/conflicts/<int:recusal>/", wrap(rounds.recusal_judge), name="pitches_recusal_judge"),
+            path("<int:pk>/ballot/", wrap(voting.ballot), name="pitches_round_ballot"),
+            path("<int:pk>/decide/", wrap(deciding.decide), name="pitches_round_decide"),
+            path("pitch/<int:pk>/", wrap(reading.read), name="pitches_pitch_read"),
+            path("pitch/<int:pk>/take-in/", wrap(reading.take_in), name="pitches_pitch_take_in"),
+            path("pitch/<int:pk>/return/", wrap(reading.give_back), name="pitches_pitch_return"),
+            path("pitch/<int:pk>/recuse/", wrap(reading.recuse), name="pitches_pitch_recuse"),
+            path("pitch/<int:pk>/decide/", wrap(deciding.decide_pitch), name="pitches_pitch_decide"),
+        ]
+        urls: list[URLPattern] = super().get_urls()
+        return pages + urls

@@ -1,0 +1,215 @@
+"""Make a round, form its committee, move it through its calendar."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.views.decorators.http import require_POST
+
+from ledger.selectors import available_in_reserve
+from pitches import services
+from pitches.admin.pages import done, page, round_or_404
+from pitches.forms.committee import JudgeForm, ReasonForm, RescheduleForm, RoundForm, SeatForm
+from pitches.models import CommitteeSeat, Recusal, Round
+from pitches.selectors.conflicts import conflicted_ids, recusals_of
+from pitches.selectors.desk import desk_of
+from pitches.selectors.rounds import committee_of, round_money, seat_of
+from teams.access import UserRequest, visible_or_404
+from teams.errors import Refused
+from teams.forms import form_refuse, form_status
+
+DESK = "admin:pitches_round_desk"
+COMMITTEE = "admin:pitches_round_committee"
+NEW_ROUND = {"reserve_percent": "10", "hurdle": "1", "quorum": "3", "months": "6", "time_zone": "UTC"}
+
+
+def round_new(request: UserRequest) -> HttpResponse:
+    """Prepare a round."""
+    visible_or_404(request.user, "pitches.add_round", None)
+    form = RoundForm(request.POST or None, initial=NEW_ROUND)
+    if request.method == "POST" and form.is_valid():
+        try:
+            round_ = services.round_create(actor=request.user, **form.values())
+        except Refused as error:
+            form_refuse(form, error)
+        else:
+            messages.success(request, f"{round_} is prepared. Name its committee, then open it.")
+            return redirect(COMMITTEE, round_.pk)
+    return page(request, "round_new.html", "New round", {"form": form}, form_status(form))
+
+
+def desk(request: UserRequest, pk: int) -> HttpResponse:
+    """Show a round's pitches, what waits for the reader, and the next step."""
+    return _desk(request, round_or_404(request, pk), ReasonForm())
+
+
+def _desk(request: UserRequest, round_: Round, form: ReasonForm) -> HttpResponse:
+    seat = seat_of(request.user, round_)
+    context = {
+        "round": round_,
+        "tab": "desk",
+        "desk": desk_of(request.user, round_),
+        "money": round_money(round_),
+        "reserve": available_in_reserve().amount if round_.state == "draft" else None,
+        "seat": seat,
+        "runs": seat is not None and seat.is_chair,
+        "organises": request.user.has_perm("pitches.change_round"),
+        "form": form,
+    }
+    return page(request, "desk.html", round_.name, context, form_status(form))
+
+
+def _open(request: UserRequest, round_: Round, reason: str) -> str:
+    services.round_open(actor=request.user, round_=round_, reason=reason)
+    return "The round is open and its money is in the pool."
+
+
+def _review(request: UserRequest, round_: Round, reason: str) -> str:
+    services.review_start(actor=request.user, round_=round_)
+    return "Closed for pitches; the reviews begin."
+
+
+def _vote(request: UserRequest, round_: Round, reason: str) -> str:
+    services.voting_open(actor=request.user, round_=round_)
+    return "The vote is open; ballots stay sealed until you close it."
+
+
+def _close(request: UserRequest, round_: Round, reason: str) -> str:
+    services.voting_close(actor=request.user, round_=round_)
+    return "The vote is closed and every ballot is open."
+
+
+def _publish(request: UserRequest, round_: Round, reason: str) -> str:
+    services.round_publish(actor=request.user, round_=round_)
+    return "Published: every team has its answer."
+
+
+def _settle(request: UserRequest, round_: Round, reason: str) -> str:
+    services.round_settle(actor=request.user, round_=round_)
+    return "Settled: what was left is back in the reserve."
+
+
+def _cancel(request: UserRequest, round_: Round, reason: str) -> str:
+    services.round_cancel(actor=request.user, round_=round_, reason=reason)
+    return "Cancelled: the money is back in the reserve, the pitches with their teams."
+
+
+STEPS = {
+    "open": _open,
+    "review": _review,
+    "vote": _vote,
+    "close": _close,
+    "publish": _publish,
+    "settle": _settle,
+    "cancel": _cancel,
+}
+
+
+@require_POST
+def step(request: UserRequest, pk: int, name: str) -> HttpResponse:
+    """Take the next step of a round."""
+    round_ = round_or_404(request, pk)
+    if name not in STEPS:
+        raise Http404
+    try:
+        messages.success(request, STEPS[name](request, round_, request.POST.get("reason", "")))
+    except Refused as error:
+        if error.field != "reason":
+            messages.error(request, error.message)
+            return redirect("admin:pitches_round_decide" if name == "publish" else DESK, round_.pk)
+        form = ReasonForm(request.POST)
+        form.is_valid()
+        form.errors.pop("reason", None)
+        form_refuse(form, error)
+        return _desk(request, round_, form)
+    return redirect(DESK, round_.pk)
+
+
+def schedule(request: UserRequest, pk: int) -> HttpResponse:
+    """Set other deadlines."""
+    round_ = round_or_404(request, pk)
+    visible_or_404(request.user, "pitches.change_round", round_)
+    form = RescheduleForm(request.POST or None, initial=RescheduleForm.initial_of(round_))
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.round_reschedule(
+                actor=request.user,
+                round_=round_,
+                calendar=form.calendar(round_.time_zone),
+                reason=form.cleaned_data["reason"],
+            )
+        except Refused as error:
+            form_refuse(form, error)
+        else:
+            messages.success(request, "The deadlines are changed.")
+            return redirect(DESK, round_.pk)
+    context = {"round": round_, "form": form, "tab": ""}
+    return page(request, "schedule.html", f"{round_}: calendar", context, form_status(form))
+
+
+def committee(request: UserRequest, pk: int) -> HttpResponse:
+    """Show who sits in the committee and who has which conflict; give a seat."""
+    round_ = round_or_404(request, pk)
+    form = SeatForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        said = form.cleaned_data
+        try:
+            services.seat_set(actor=request.user, round_=round_, user=said["user"], is_chair=said["is_chair"])
+        except Refused as error:
+            form_refuse(form, error)
+        else:
+            messages.success(request, f"{said['user']} has a seat.")
+            return redirect(COMMITTEE, round_.pk)
+    context = _committee_context(request, round_)
+    return page(request, "committee.html", f"{round_}: committee", {**context, "form": form}, form_status(form))
+
+
+def _committee_context(request: UserRequest, round_: Round) -> dict[str, Any]:
+    hidden = conflicted_ids(request.user, round_)
+    seat = seat_of(request.user, round_)
+    return {
+        "round": round_,
+        "tab": "committee",
+        "seats": committee_of(round_),
+        # A conflict about a pitch that the reader is recused from is the others' business; their own they may see.
+        "recusals": recusals_of(round_, hidden=hidden),
+        "own": [recusal for recusal in recusals_of(round_) if recusal.member_id == request.user.pk],
+        "organises": request.user.has_perm("pitches.change_round"),
+        "judges": seat is not None and seat.is_chair,
+        "judge_form": JudgeForm(),
+        "is_fixed": round_.state not in {"draft", "open", "reviewing"},
+    }
+
+
+@require_POST
+def seat_remove(request: UserRequest, pk: int, seat: int) -> HttpResponse:
+    """Take a seat away."""
+    round_ = round_or_404(request, pk)
+    found = get_object_or_404(CommitteeSeat.objects.select_related("user", "round"), round=round_, pk=seat)
+    reason = request.POST.get("reason", "")
+    return done(
+        request,
+        lambda: services.seat_remove(actor=request.user, seat=found, reason=reason),
+        f"{found.user} has no seat any more.",
+        COMMITTEE,
+        round_.pk,
+    )
+
+
+@require_POST
+def recusal_judge(request: UserRequest, pk: int, recusal: int) -> HttpResponse:
+    """Waive a declared conflict with a plan, or dismiss it."""
+    round_ = round_or_404(request, pk)
+    hidden = conflicted_ids(request.user, round_)
+    rows = Recusal.objects.select_related("pitch", "member").exclude(pitch__in=hidden)
+    found = get_object_or_404(rows, pitch__round=round_, pk=recusal)
+    judge = services.recusal_waive if request.POST.get("judgement") == "waive" else services.recusal_dismiss
+    plan = request.POST.get("plan", "")
+    return done(
+        request,
+        lambda: judge(actor=request.user, recusal=found, plan=plan),
+        f"{found.member} may take part again.",
+        COMMITTEE,
+        round_.pk,
+    )

@@ -1,0 +1,213 @@
+"""Rounds and pitches for programs, under the same rules as the pages."""
+
+from typing import Any, ClassVar, cast
+
+from django.db.models import QuerySet
+from rest_framework import serializers
+from rest_framework.generics import ListAPIView, RetrieveAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from ledger.money import CURRENCY, plain
+from pitches import services
+from pitches.forms.pitch import PitchDraft
+from pitches.models import LineItem, Pitch, PitchRevision, QuoteLine, Round
+from pitches.selectors.lists import with_ask
+from pitches.selectors.pitches import pitches_visible_to, revision_whole
+from pitches.selectors.rounds import rounds_visible_to
+from teams.access import find_or_404
+from teams.api import Invalid, Pages
+from teams.models import User
+
+
+class AmountField(serializers.Field[Any, Any, str, Any]):
+    """An amount in USD as a plain decimal string: no exponent, no trailing zeros."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"read_only": True, **kwargs})
+
+    def to_representation(self, value: Any) -> str:
+        """Return the amount as text."""
+        return plain(value)
+
+
+class RoundSerializer(serializers.ModelSerializer[Round]):
+    """A round: its money, its rules, its calendar."""
+
+    currency = serializers.SerializerMethodField()
+    cap = AmountField()
+    awardable = AmountField()
+    ends_on = serializers.DateField(read_only=True)
+
+    class Meta:
+        model = Round
+        fields: ClassVar = [
+            "id",
+            "name",
+            "state",
+            "currency",
+            "cap",
+            "awardable",
+            "reserve_share",
+            "hurdle",
+            "quorum",
+            "time_zone",
+            "submissions_close_at",
+            "reviews_close_at",
+            "voting_closes_at",
+            "answers_due_at",
+            "starts_on",
+            "ends_on",
+            "months",
+            "seed_hash",
+            "seed",
+        ]
+
+    def get_currency(self, round_: Round) -> str:
+        """Return the currency of every amount of a round."""
+        return CURRENCY
+
+
+class PitchSerializer(serializers.ModelSerializer[Pitch]):
+    """A pitch in a list; `ask` is over the round's months, None before the first submission."""
+
+    number = serializers.CharField(read_only=True)
+    team = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True)
+    ask = AmountField(allow_null=True)
+    revision = serializers.IntegerField(source="current.number", default=None, read_only=True)
+
+    class Meta:
+        model = Pitch
+        fields: ClassVar = ["id", "number", "title", "team", "round", "state", "ask", "revision", "return_note"]
+
+
+class LineItemSerializer(serializers.ModelSerializer[LineItem]):
+    """One workflow of the ask: calls per month, tokens per call."""
+
+    class Meta:
+        model = LineItem
+        fields: ClassVar = [
+            "workflow",
+            "tier",
+            "calls_min",
+            "calls_target",
+            "calls_stretch",
+            "input_tokens",
+            "cached_tokens",
+            "output_tokens",
+            "batch_percent",
+        ]
+
+
+class QuoteLineSerializer(serializers.ModelSerializer[QuoteLine]):
+    """What the work costs over the period on one tier, in USD."""
+
+    low = AmountField()
+    expected = AmountField()
+    high = AmountField()
+
+    class Meta:
+        model = QuoteLine
+        fields: ClassVar = ["basis", "case", "tier", "low", "expected", "high"]
+
+
+class RevisionSerializer(serializers.ModelSerializer[PitchRevision]):
+    """What was submitted."""
+
+    value_p10 = AmountField()
+    value_p50 = AmountField()
+    value_p90 = AmountField()
+    sign_off = serializers.SlugRelatedField[Any](slug_field="email", read_only=True)
+    line_items = LineItemSerializer(many=True, read_only=True)
+    quote = QuoteLineSerializer(source="quote_lines", many=True, read_only=True)
+
+    class Meta:
+        model = PitchRevision
+        fields: ClassVar = [
+            "number",
+            "submitted_at",
+            "title",
+            "summary",
+            "problem",
+            "value_kind",
+            "value_metric",
+            "value_p10",
+            "value_p50",
+            "value_p90",
+            "value_method",
+            "evidence",
+            "sign_off",
+            "quality_bar",
+            "data_class",
+            "compliance",
+            "compliance_note",
+            "latency",
+            "stop_behaviour",
+            "months",
+            "rate_card_version",
+            "line_items",
+            "quote",
+        ]
+
+
+class RoundList(ListAPIView[Round]):
+    """The rounds that the caller may see, newest first."""
+
+    serializer_class = RoundSerializer
+    pagination_class = Pages
+
+    def get_queryset(self) -> QuerySet[Round]:
+        """Return them."""
+        return rounds_visible_to(self.request.user)
+
+
+class RoundDetail(RetrieveAPIView[Round]):
+    """One round."""
+
+    serializer_class = RoundSerializer
+
+    def get_object(self) -> Round:
+        """Return it; raises Http404 for a round that the caller may not see."""
+        user = self.request.user
+        return find_or_404(rounds_visible_to(user), user, "pitches.view_round", pk=self.kwargs["pk"])
+
+
+class PitchList(ListAPIView[Pitch]):
+    """The pitches that the caller may see, newest first."""
+
+    serializer_class = PitchSerializer
+    pagination_class = Pages
+
+    def get_queryset(self) -> QuerySet[Pitch]:
+        """Return them."""
+        return with_ask(pitches_visible_to(self.request.user))
+
+
+def _pitch(request: Request, pk: int, permission: str) -> Pitch:
+    return find_or_404(with_ask(pitches_visible_to(request.user)), request.user, permission, pk=pk)
+
+
+class PitchDetail(APIView):
+    """One pitch with its current revision."""
+
+    def get(self, request: Request, pk: int) -> Response:
+        """Answer with the pitch; 404 for one that the caller may not see."""
+        pitch = _pitch(request, pk, "pitches.view_pitch")
+        revision = revision_whole(pitch)
+        content = RevisionSerializer(revision).data if revision else None
+        return Response({**PitchSerializer(pitch).data, "content": content})
+
+
+class PitchSubmit(APIView):
+    """Submit the draft as it stands."""
+
+    def post(self, request: Request, pk: int) -> Response:
+        """Answer with the new revision; the draft's faults are errors by field."""
+        pitch = _pitch(request, pk, "pitches.change_pitch")
+        draft = PitchDraft(pitch.draft)
+        if not draft.is_valid():
+            raise Invalid("The draft is not complete.", draft.messages())
+        services.pitch_submit(actor=cast(User, request.user), pitch=pitch, content=draft.content())
+        revision = revision_whole(_pitch(request, pk, "pitches.view_pitch"))
+        return Response(RevisionSerializer(revision).data, status=201)

@@ -1,0 +1,287 @@
+"""Four rounds: one settled, one whose offers wait, one that votes, one that is open."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+from django.db.models import F
+
+from allocations.models import Allocation
+from ledger.models import Tier
+from ledger.money import usd
+from ledger.selectors import today
+from pitches import services
+from pitches.demo import ideas
+from pitches.demo.ideas import Idea
+from pitches.demo.people import Company
+from pitches.forms.pitch import PitchDraft
+from pitches.models import Choice, Expertise, Offer, Outcome, Pitch, Round
+from pitches.quotes import in_cents
+from pitches.selectors.conflicts import eligible_members
+from pitches.selectors.quotes import asked_by_tier
+from pitches.services import Calendar, Mark, Rules
+from pitches.transitions import OfferState
+from teams.models import User
+
+ZONE = "Europe/Berlin"
+REMARKS = {
+    "Value": "The saving is counted where it falls, and finance agrees with the price of an hour.",
+    "Evidence": "They measured it on cases of their own; the sample is small.",
+    "Delivery": "The people who will run it were in the pilot.",
+    "Frugality": "Most of the prompt is cached, and what can wait goes to batch.",
+}
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """A round and the company around it."""
+
+    company: Company
+    round: Round
+
+    @property
+    def committee(self) -> list[User]:
+        """Return everybody with a seat, the chair first."""
+        return [self.company.chair, *self.company.members]
+
+    def draft(self, idea: Idea, *, by: User | None = None) -> Pitch:
+        """Begin a pitch and type all of it."""
+        actor = by or self.company.lead(idea.team)
+        team = self.company.teams[idea.team]
+        pitch = services.pitch_create(actor=actor, round_=self.round, team=team, title=idea.title)
+        return services.draft_save(actor=actor, pitch=pitch, typed=idea.typed(self.company), version=0)
+
+    def submit(self, *pitched: Idea) -> list[Pitch]:
+        """Pitch ideas, each by the lead of its team."""
+        return [self.send(self.draft(idea), idea) for idea in pitched]
+
+    def send(self, pitch: Pitch, idea: Idea) -> Pitch:
+        """Submit what was typed."""
+        draft = PitchDraft(pitch.draft)
+        if not draft.is_valid():
+            raise ValueError(f"{idea.title}: {draft.messages()}")
+        services.pitch_submit(actor=self.company.lead(idea.team), pitch=pitch, content=draft.content())
+        pitch.refresh_from_db()
+        return pitch
+
+    def free(self, pitch: Pitch) -> list[User]:
+        """Return the members who have no conflict about a pitch."""
+        eligible = eligible_members(self.round)[pitch.pk]
+        return [member for member in self.committee if member.pk in eligible]
+
+    def review(self, pitch: Pitch, *scores: int) -> None:
+        """Let members review a pitch, one for each score."""
+        criteria = list(self.round.criteria.order_by("position"))
+        for place, (member, score) in enumerate(zip(self.free(pitch), scores, strict=False)):
+            marks = {
+                row.pk: Mark(max(1, min(9, score + (number + place) % 2)), REMARKS[row.name])
+                for number, row in enumerate(criteria)
+            }
+            services.review_submit(
+                actor=member,
+                pitch=pitch,
+                revision_number=pitch.submitted.number,
+                marks=marks,
+                expertise=Expertise.FAMILIAR if place else Expertise.EXPERT,
+            )
+
+    def vote(self, pitch: Pitch, *scores: int) -> None:
+        """Let members vote, one for each score: 6 and more is a yes, 0 abstains."""
+        for member, score in zip(self.free(pitch), scores, strict=False):
+            choice = Choice.ABSTAIN if score == 0 else Choice.YES if score >= 6 else Choice.NO
+            services.ballot_cast(actor=member, pitch=pitch, choice=choice, score=score or None)
+
+    def fund(self, pitch: Pitch, reason: str, lines: dict[Tier, str] | None = None) -> None:
+        """Decide to fund a pitch, as asked unless lines say otherwise."""
+        asked = asked_by_tier(pitch.submitted)
+        awards = {tier: Decimal(amount) for tier, amount in lines.items()} if lines else asked
+        self._decide(pitch, Outcome.FUND, reason, awards)
+
+    def wait(self, pitch: Pitch, reason: str) -> None:
+        """Decide to waitlist a pitch."""
+        self._decide(pitch, Outcome.WAITLIST, reason, {})
+
+    def decline(self, pitch: Pitch, reason: str) -> None:
+        """Decide to decline a pitch."""
+        self._decide(pitch, Outcome.DECLINE, reason, {})
+
+    def _decide(self, pitch: Pitch, outcome: Outcome, reason: str, lines: dict[Tier, Decimal]) -> None:
+        actor = next(member for member in self.committee if member.has_perm("pitches.decide_pitch", pitch))
+        services.decision_set(
+            actor=actor,
+            pitch=pitch,
+            outcome=outcome,
+            reason=reason,
+            lines={tier: in_cents(amount) for tier, amount in lines.items()},
+        )
+
+    def step(self, *names: str) -> None:
+        """Take steps as the chair, by the services' names."""
+        for name in names:
+            getattr(services, name)(actor=self.company.chair, round_=self.round)
+        self.round.refresh_from_db()
+
+    def accept(self, pitch: Pitch) -> Allocation:
+        """Accept the offer for a pitch, as the lead of its team."""
+        offer = Offer.objects.get(pitch=pitch)
+        return services.offer_accept(actor=self.company.lead(pitch.team.name), offer=offer)
+
+
+def sitting_open(company: Company, number: int, cap: str, starts_on: date, *, closes_in: int = 10) -> Sitting:
+    """Prepare a round, seat the committee and open it; it takes pitches for ten days unless said otherwise."""
+    evening = datetime.now(UTC).replace(hour=16, minute=0, second=0, microsecond=0)
+    calendar = Calendar(*(evening + timedelta(days=closes_in + 7 * step) for step in range(4)))
+    round_ = services.round_create(
+        actor=company.chair,
+        name=f"{today().year} round {number}",
+        cap=usd(cap),
+        calendar=calendar,
+        starts_on=starts_on,
+        months=6,
+        time_zone=ZONE,
+        rules=Rules(reserve_share=Decimal("0.1"), hurdle=Decimal("1.2"), quorum=3),
+    )
+    sitting = Sitting(company, round_)
+    for member in sitting.committee:
+        services.seat_set(actor=company.chair, round_=round_, user=member, is_chair=member == company.chair)
+    services.round_open(actor=company.chair, round_=round_, reason=f"Round {number} as planned")
+    round_.refresh_from_db()
+    return sitting
+
+
+def settled_round(company: Company, system: User) -> dict[str, Allocation]:
+    """Play a whole round; its awards began three weeks ago. Returns the allocations by team."""
+    sitting = sitting_open(company, 1, "30000", today() - timedelta(days=21))
+    pitched = (
+        ideas.CLAIMS_TRIAGE,
+        ideas.CONTRACT_REVIEW,
+        ideas.CODE_MIGRATION,
+        ideas.LETTERS,
+        ideas.MEETINGS,
+        ideas.MORTGAGE_CHECK,
+        ideas.TONE,
+    )
+    triage, contracts, migration, letters, meetings, mortgage, tone = pitches = sitting.submit(*pitched)
+    sitting.step("review_start")
+    for pitch, scores in zip(
+        pitches, ((8, 7, 7), (8, 8, 6), (7, 8, 5), (6, 6, 7), (4, 3, 5), (6, 5, 6), (6, 7, 6)), strict=True
+    ):
+        sitting.review(pitch, *scores)
+    sitting.step("voting_open")
+    for pitch, votes in zip(
+        pitches,
+        (
+            (9, 8, 8, 7, 8),
+            (8, 8, 7, 0, 8),
+            (8, 6, 9, 4, 7),
+            (7, 6, 7, 6, 0),
+            (3, 2, 5, 4, 2),
+            (6, 5, 6, 7, 5),
+            (7, 6, 6, 6, 7),
+        ),
+        strict=True,
+    ):
+        sitting.vote(pitch, *votes)
+    sitting.step("voting_close")
+    sitting.fund(triage, "Fourteen dollars for each dollar, measured on their own claims. Funded as asked.")
+    sitting.fund(contracts, "The backlog costs more every month than the whole ask. Funded as asked.")
+    sitting.fund(
+        migration,
+        "The value is real, the frontier share is not proven: a first slice of it, the rest on standard.",
+        {Tier.FRONTIER: "900", Tier.STANDARD: "2600", Tier.BATCH: "900"},
+    )
+    sitting.fund(letters, "Small, cheap and easy to measure. Funded as asked.")
+    sitting.fund(tone, "Costs almost nothing and ends forty complaints a month.")
+    sitting.wait(mortgage, "Good, but behind others this time: the pre-check needs a measured baseline.")
+    sitting.decline(meetings, "A guess at the frontier tier. Come back with a measurement on economy.")
+    sitting.step("round_publish")
+    made = {pitch.team.name: sitting.accept(pitch) for pitch in (triage, contracts, migration)}
+    services.offer_decline(
+        actor=company.lead("Collections"),
+        offer=Offer.objects.get(pitch=tone),
+        reason="The supplier of our letter system added the same check last week.",
+    )
+    services.offers_expire(actor=system, at=sitting.round.answers_due_at)
+    sitting.step("round_settle")
+    _move_into_the_past(sitting.round, days=70)
+    return made
+
+
+def _move_into_the_past(round_: Round, *, days: int) -> None:
+    # No service sets deadlines that are over; the round was played in one go.
+    back = timedelta(days=days)
+    names = ("submissions_close_at", "reviews_close_at", "voting_closes_at", "answers_due_at")
+    Round.objects.filter(pk=round_.pk).update(**{name: getattr(round_, name) - back for name in names})
+    Offer.objects.filter(pitch__round=round_, state=OfferState.OPEN).update(expires_at=F("expires_at") - back)
+
+
+def published_round(company: Company) -> None:
+    """Play a round up to its offers: one waits for an answer, one pitch is on the waitlist, one was declined."""
+    sitting = sitting_open(company, 2, "20000", today().replace(day=1))
+    pitches = sitting.submit(ideas.KNOWLEDGE, ideas.VALUATION, ideas.INCIDENTS)
+    sitting.step("review_start")
+    for pitch, score in zip(pitches, (8, 6, 5), strict=True):
+        sitting.review(pitch, score, score, score + 1)
+    sitting.step("voting_open")
+    for pitch, score in zip(pitches, (8, 6, 4), strict=True):
+        sitting.vote(pitch, score, score, score + 1, score - 1)
+    sitting.step("voting_close")
+    knowledge, valuation, incidents = pitches
+    sitting.fund(knowledge, "Forty thousand calls a month, and the measurement is theirs. Funded as asked.")
+    sitting.wait(valuation, "Worth it, and next in line when money comes back.")
+    sitting.decline(incidents, "Two of the three dashboards are being replaced; come back afterwards.")
+    sitting.step("round_publish")
+    _move_into_the_past(sitting.round, days=25)
+
+
+def voting_round(company: Company) -> None:
+    """Play a round into its vote: some ballots are in the box, one member is recused by rule, one by declaration."""
+    sitting = sitting_open(company, 3, "40000", today().replace(day=1), closes_in=3)
+    pitches = sitting.submit(ideas.COPILOT, ideas.FRAUD_GRAPH, ideas.DEBT_PLANS, ideas.TRANSLATION)
+    copilot, fraud, debts, translation = pitches
+    services.recusal_declare(
+        actor=company.people["Jonas Weber"], pitch=copilot, reason="I worked on its pilot until the summer."
+    )
+    sitting.step("review_start")
+    for pitch, scores in zip(pitches, ((8, 7, 4), (7, 8, 6), (6, 6, 7), (7, 7, 8)), strict=True):
+        sitting.review(pitch, *scores)
+    sitting.step("voting_open")
+    sitting.vote(copilot, 8, 7)
+    sitting.vote(fraud, 7)
+    sitting.vote(translation, 8, 7, 9)
+    sitting.vote(debts, 6, 0)
+    _move_into_the_past(sitting.round, days=14)
+
+
+def open_round(company: Company) -> None:
+    """Open a round with a pitch in every state that one can be in before the reviews."""
+    sitting = sitting_open(company, 4, "50000", today().replace(day=1))
+    sitting.draft(ideas.INVOICES, by=company.people["Ben Carter"])
+    _half_a_draft(sitting)
+    sitting.submit(ideas.CALL_NOTES)
+    returned, taken_in, withdrawn = sitting.submit(ideas.MORTGAGE_CHECK, ideas.LETTERS, ideas.MEETINGS)
+    chair = company.chair
+    services.pitch_return(
+        actor=chair, pitch=returned, note="Last time a measured baseline was missing. What did the pilot count?"
+    )
+    services.pitch_take_in(actor=chair, pitch=taken_in)
+    services.pitch_withdraw(
+        actor=company.lead("IT platforms"), pitch=withdrawn, reason="We measure on the economy tier first."
+    )
+
+
+def _half_a_draft(sitting: Sitting) -> None:
+    lead = sitting.company.lead("Claims")
+    team = sitting.company.teams["Claims"]
+    pitch = services.pitch_create(actor=lead, round_=sitting.round, team=team, title="Photos of damage")
+    typed = {
+        "title": "Photos of damage",
+        "summary": "An agent looks at photos of damage and says whether a visit is needed.",
+        "value_p50": "about 40k",
+        "items-TOTAL_FORMS": "1",
+        "items-0-workflow": "Look at a photo",
+        "items-0-tier": "standard",
+        "items-0-calls_target": "6,000",
+        "items-0-input_tokens": "3,200",
+    }
+    services.draft_save(actor=lead, pitch=pitch, typed=typed, version=0)

@@ -1,0 +1,1 @@
+"""Forms of teams and of the committee."""

@@ -1,0 +1,42 @@
+"""Rounds, pitches, reviews, ballots, decisions and offers: data and constraints.
+
+What must hold across rows is kept by `pitches/sql/pitches.sql`.
+"""
+
+from pitches.models.committee import (
+    Ballot,
+    Choice,
+    Expertise,
+    Recusal,
+    RecusalKind,
+    RecusalState,
+    Review,
+    ReviewScore,
+)
+from pitches.models.decision import Decision, DecisionLine, Offer, OfferLine, Outcome
+from pitches.models.pitch import LineItem, Milestone, Pitch, PitchRevision, QuoteLine
+from pitches.models.round import CommitteeSeat, Criterion, Round
+
+__all__ = [
+    "Ballot",
+    "Choice",
+    "CommitteeSeat",
+    "Criterion",
+    "Decision",
+    "DecisionLine",
+    "Expertise",
+    "LineItem",
+    "Milestone",
+    "Offer",
+    "OfferLine",
+    "Outcome",
+    "Pitch",
+    "PitchRevision",
+    "QuoteLine",
+    "Recusal",
+    "RecusalKind",
+    "RecusalState",
+    "Review",
+    "ReviewScore",
+    "Round",
+]

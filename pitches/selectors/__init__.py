@@ -1,0 +1,1 @@
+"""Reads of rounds, pitches and the committee's work."""

@@ -1,0 +1,80 @@
+"""Pitches: who sees which, what a revision holds, what happened."""
+
+from django.db.models import Prefetch, Q, QuerySet
+
+from pitches.models import LineItem, Milestone, Pitch, PitchRevision, QuoteLine
+from pitches.transitions import PRIVATE_PITCH
+from teams.models import AuditEvent, Role
+from teams.selectors import Person, has_role, history_of, standing
+
+STATED = ("team", "team__business_unit", "round", "owner", "current")
+
+
+def pitches_of_teams(user: Person) -> QuerySet[Pitch]:
+    """Return the pitches of somebody's own teams, newest first."""
+    teams = [pk for pk, _ in standing(user).teams]
+    return Pitch.objects.filter(team__in=teams).select_related(*STATED).order_by("-pk")
+
+
+def pitches_visible_to(user: Person) -> QuerySet[Pitch]:
+    """Return the pitches that somebody may open, newest first.
+
+    Own teams and headed units see all of theirs; finance and auditors what was submitted anywhere; the committee what
+    was submitted to its rounds. The same rule for one pitch is the permission `pitches.view_pitch`.
+    """
+    own = standing(user)
+    inside = Q(team__in=[pk for pk, _ in own.teams]) | Q(team__business_unit__in=own.units)
+    shown = ~Q(state__in=PRIVATE_PITCH) & Q(current__isnull=False)
+    everywhere = has_role(user, Role.FINANCE, Role.AUDITOR)
+    outside = shown if everywhere else shown & Q(round__seats__user_id=user.pk)
+    return Pitch.objects.filter(inside | outside).select_related(*STATED).distinct().order_by("-pk")
+
+
+def is_shown(pitch: Pitch) -> bool:
+    """Say whether a pitch was ever submitted, so that people outside the team may see it."""
+    return pitch.state not in PRIVATE_PITCH and pitch.current_id is not None
+
+
+def revision_whole(pitch: Pitch, number: int | None = None) -> PitchRevision | None:
+    """Return a revision (by default the current one) with its line items, milestones and quote in five queries."""
+    revisions = (
+        PitchRevision.objects.filter(pitch=pitch)
+        .select_related("submitted_by", "sign_off")
+        .prefetch_related(
+            Prefetch("line_items", LineItem.objects.order_by("position")),
+            Prefetch("milestones", Milestone.objects.order_by("position")),
+            Prefetch("quote_lines", QuoteLine.objects.order_by("pk")),
+        )
+    )
+    if number is None:
+        return revisions.filter(pk=pitch.current_id).first() if pitch.current_id else None
+    return revisions.filter(number=number).first()
+
+
+def revisions_of(pitch: Pitch) -> list[PitchRevision]:
+    """Return what was submitted so far, newest first."""
+    return list(pitch.revisions.select_related("submitted_by").order_by("-number"))
+
+
+PUBLIC_VERBS = frozenset(
+    {
+        "pitch.create",
+        "pitch.submit",
+        "pitch.return",
+        "pitch.take_in",
+        "pitch.withdraw",
+        "pitch.carry_over",
+        "pitch.shortlist",
+        "pitch.offer",
+        "pitch.waitlist",
+        "pitch.decline",
+        "pitch.lapse",
+        "pitch.fund",
+    }
+)
+"""What the team may read in the history: no conflicts, reviews, ballots or tentative decisions."""
+
+
+def history_shown(pitch: Pitch) -> list[AuditEvent]:
+    """Return what happened to a pitch as its team may read it, newest first."""
+    return [event for event in history_of("pitches.pitch", pitch.pk, limit=200) if event.verb in PUBLIC_VERBS]

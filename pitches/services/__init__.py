@@ -1,0 +1,65 @@
+"""Every write of rounds, pitches, the committee's work and offers."""
+
+from pitches.services.ballots import ballot_cast
+from pitches.services.conflicts import recusal_declare, recusal_dismiss, recusal_waive, seat_remove, seat_set
+from pitches.services.decisions import decision_set, round_publish
+from pitches.services.offers import offer_accept, offer_decline, offers_expire
+from pitches.services.pitches import (
+    DraftConflict,
+    draft_save,
+    pitch_carry_over,
+    pitch_create,
+    pitch_return,
+    pitch_submit,
+    pitch_take_in,
+    pitch_withdraw,
+)
+from pitches.services.reviews import Mark, review_submit
+from pitches.services.rounds import (
+    Calendar,
+    Rules,
+    review_start,
+    round_cancel,
+    round_create,
+    round_open,
+    round_reschedule,
+    round_settle,
+    rounds_close_due,
+    voting_close,
+    voting_open,
+)
+
+__all__ = [
+    "Calendar",
+    "DraftConflict",
+    "Mark",
+    "Rules",
+    "ballot_cast",
+    "decision_set",
+    "draft_save",
+    "offer_accept",
+    "offer_decline",
+    "offers_expire",
+    "pitch_carry_over",
+    "pitch_create",
+    "pitch_return",
+    "pitch_submit",
+    "pitch_take_in",
+    "pitch_withdraw",
+    "recusal_declare",
+    "recusal_dismiss",
+    "recusal_waive",
+    "review_start",
+    "review_submit",
+    "round_cancel",
+    "round_create",
+    "round_open",
+    "round_publish",
+    "round_reschedule",
+    "round_settle",
+    "rounds_close_due",
+    "seat_remove",
+    "seat_set",
+    "voting_close",
+    "voting_open",
+]

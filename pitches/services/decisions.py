@@ -1,0 +1,198 @@
+"""Decisions: tentative within the cap while the committee deliberates, published all at once."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from ledger.models import Tier
+from ledger.money import show
+from pitches import sealing
+from pitches.access import require_member
+from pitches.models import Decision, DecisionLine, Offer, OfferLine, Outcome, Pitch, PitchRevision, Round
+from pitches.quotes import CENT
+from pitches.selectors.conflicts import is_conflicted
+from pitches.selectors.quotes import asked_by_tier
+from pitches.selectors.rounds import decided_total
+from pitches.selectors.scores import scores_of_round
+from pitches.services.locks import pitch_locked, round_locked
+from pitches.services.notices import tell_team
+from pitches.services.states import pitch_move, round_move
+from pitches.transitions import PitchState, RoundState
+from teams.errors import Refused, WrongState
+from teams.models import User
+from teams.services import audit_record
+
+SHORTEST_REASON = 10
+
+
+@transaction.atomic
+def decision_set(
+    *, actor: User, pitch: Pitch, outcome: Outcome, reason: str, lines: Mapping[Tier, Decimal] | None = None
+) -> Decision:
+    """Decide on a pitch, or decide otherwise; tentative until the round is published. Amounts are USD per tier.
+
+    Raises NotAllowed, WrongState, Refused (reason_missing, no_quorum, no_lines, not_in_cents, below_hurdle,
+    over_cap).
+    """
+    pitch = pitch_locked(pitch)
+    require_member(
+        actor,
+        "pitches.decide_pitch",
+        pitch,
+        message="The chair decides, and where the chair has a conflict another member without one.",
+    )
+    if pitch.round.state != RoundState.DECIDING or pitch.state != PitchState.SHORTLISTED:
+        raise WrongState("This pitch is not to be decided now.")
+    if len(reason.strip()) < SHORTEST_REASON:
+        raise Refused("Give the reason that the team will read.", code="reason_missing", field="reason")
+    revision = pitch.submitted
+    awards = _awards(lines or {}) if outcome == Outcome.FUND else {}
+    _require_quorum(pitch, outcome)
+    if outcome == Outcome.FUND:
+        _require_worth(pitch, revision, awards)
+    decision = _store(actor, pitch, revision, outcome, reason.strip(), awards)
+    details = {"outcome": outcome.value, "lines": {tier.value: str(amount) for tier, amount in awards.items()}}
+    audit_record(actor=actor, verb="pitch.decide", target=pitch, reason=reason, details=details)
+    return decision
+
+
+def _awards(lines: Mapping[Tier, Decimal]) -> dict[Tier, Decimal]:
+    awards = {tier: lines[tier] for tier in Tier if lines.get(tier)}
+    if not awards or any(amount <= 0 for amount in awards.values()):
+        raise Refused("Say what is awarded: more than zero on at least one tier.", code="no_lines", field="amount")
+    if any(amount != amount.quantize(CENT) for amount in awards.values()):
+        raise Refused("Awards are in whole cents.", code="not_in_cents", field="amount")
+    return awards
+
+
+def _require_quorum(pitch: Pitch, outcome: Outcome) -> None:
+    scores = scores_of_round(pitch.round)[pitch.pk]
+    if outcome != Outcome.WAITLIST and not scores.has_quorum(pitch.round.quorum):
+        raise Refused(
+            f"No quorum: {len(scores.scores)} scores, {pitch.round.quorum} are needed, and votes from more than half "
+            f"of {scores.eligible} eligible members. It can be waitlisted, not decided.",
+            code="no_quorum",
+        )
+
+
+def _require_worth(pitch: Pitch, revision: PitchRevision, awards: Mapping[Tier, Decimal]) -> None:
+    total = sum(awards.values(), Decimal(0))
+    hurdle = pitch.round.hurdle
+    if revision.value_p50 < hurdle * total:
+        raise Refused(
+            f"{show(revision.value_p50)} expected for {show(total)} is less than the hurdle of {hurdle.normalize():f}"
+            " per dollar.",
+            code="below_hurdle",
+            field="amount",
+        )
+    others = decided_total(pitch.round, hidden=frozenset({pitch.pk}))
+    left = pitch.round.awardable - others
+    if total > left:
+        raise Refused(
+            f"{show(total)} does not fit: {show(left)} of the cap can still be awarded.",
+            code="over_cap",
+            field="amount",
+        )
+
+
+def _store(
+    actor: User, pitch: Pitch, revision: PitchRevision, outcome: Outcome, reason: str, awards: Mapping[Tier, Decimal]
+) -> Decision:
+    # The old lines go first: the cap is checked by trigger after every statement.
+    DecisionLine.objects.filter(decision__pitch=pitch).delete()
+    decision, _ = Decision.objects.update_or_create(
+        pitch=pitch,
+        defaults={
+            "revision": revision,
+            "outcome": outcome,
+            "reason": reason,
+            "decided_by": actor,
+            "decided_at": Now(),
+        },
+    )
+    DecisionLine.objects.bulk_create(
+        DecisionLine(decision=decision, tier=tier, amount=amount) for tier, amount in awards.items()
+    )
+    return decision
+
+
+@transaction.atomic
+def round_publish(*, actor: User, round_: Round) -> Round:
+    """Publish every decision of a round together: offers go out, the seed is shown, nothing can be changed any more.
+
+    Raises NotAllowed, WrongState, Refused (undecided, deadline_past, decided_with_conflict).
+    """
+    require_member(actor, "pitches.run_round", round_, message="Only the chair publishes the decisions.")
+    round_ = round_locked(round_)
+    if round_.state != RoundState.DECIDING:
+        raise WrongState(f"The round is {round_.get_state_display().lower()}: there is nothing to publish.")
+    if round_.answers_due_at <= datetime.now(UTC):
+        raise Refused("The last day to answer offers has passed: set a later one.", code="deadline_past")
+    pitches = list(
+        Pitch.objects.select_for_update(of=("self",))
+        .select_related("team", "owner", "decision__decided_by", "decision__revision")
+        .filter(round=round_, state=PitchState.SHORTLISTED)
+        .order_by("pk")
+    )
+    _require_decided(pitches)
+    Decision.objects.filter(pitch__in=pitches).update(published_at=Now())
+    round_.seed = sealing.seed_open(bytes(round_.seed_sealed))
+    round_move(
+        actor=actor,
+        round_=round_,
+        to=RoundState.PUBLISHED,
+        verb="round.publish",
+        details={"pitches": len(pitches), "seed": round_.seed},
+    )
+    for pitch in pitches:
+        pitch.round = round_
+        _announce(actor, pitch)
+    return round_
+
+
+def _require_decided(pitches: list[Pitch]) -> None:
+    missing = [pitch.title for pitch in pitches if not hasattr(pitch, "decision")]
+    if missing:
+        raise Refused(f"Still to be decided: {', '.join(missing)}.", code="undecided")
+    for pitch in pitches:
+        if is_conflicted(pitch.decision.decided_by, pitch):
+            raise Refused(
+                f"{pitch.decision.decided_by} has a conflict about {pitch} by now: another member must decide on it.",
+                code="decided_with_conflict",
+            )
+
+
+OUTCOMES = {
+    Outcome.FUND: (PitchState.OFFERED, "pitch.offer"),
+    Outcome.WAITLIST: (PitchState.WAITLISTED, "pitch.waitlist"),
+    Outcome.DECLINE: (PitchState.DECLINED, "pitch.decline"),
+}
+
+
+def _announce(actor: User, pitch: Pitch) -> None:
+    decision = pitch.decision
+    state, verb = OUTCOMES[Outcome(decision.outcome)]
+    pitch_move(actor=actor, pitch=pitch, to=state, verb=verb, reason=decision.reason)
+    if decision.outcome == Outcome.FUND:
+        _offer_make(pitch, decision)
+        until = f"{pitch.round.answers_due_at:%d %B %Y}"
+        tell_team(pitch, f"An offer for {pitch}: answer by {until}", decision.reason, page="pitches:offer")
+    else:
+        tell_team(pitch, f"{pitch} was {state.label.lower()}", decision.reason)
+
+
+def _offer_make(pitch: Pitch, decision: Decision) -> Offer:
+    asked = asked_by_tier(decision.revision)
+    awarded = {Tier(line.tier): line.amount for line in decision.lines.all()}
+    offer = Offer.objects.create(
+        pitch=pitch, revision=decision.revision, decision=decision, expires_at=pitch.round.answers_due_at
+    )
+    OfferLine.objects.bulk_create(
+        OfferLine(offer=offer, tier=tier, asked=asked.get(tier, Decimal(0)), awarded=awarded.get(tier, Decimal(0)))
+        for tier in Tier
+        if tier in asked or tier in awarded
+    )
+    return offer

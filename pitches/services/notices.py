@@ -1,0 +1,49 @@
+"""Who is told what. No notice goes to a member about a pitch that they have a conflict about."""
+
+from collections.abc import Iterable
+
+from django.urls import reverse
+
+from pitches.models import Pitch, Round
+from pitches.selectors.conflicts import conflicted_ids, eligible_members
+from pitches.selectors.rounds import chairs_of, committee_of
+from pitches.transitions import PitchState
+from teams.models import User
+from teams.selectors import leads_of
+from teams.services import notification_send
+
+
+def tell_team(pitch: Pitch, title: str, body: str = "", *, page: str = "pitches:pitch") -> None:
+    """Tell the owner and the leads of a pitch's team."""
+    url = reverse(page, args=[pitch.pk])
+    people = {person.pk: person for person in [pitch.owner, *leads_of(pitch.team)]}
+    for person in people.values():
+        notification_send(user=person, title=title, body=body, url=url)
+
+
+def tell_screeners(pitch: Pitch, title: str) -> None:
+    """Tell who looks at a new submission first: the chair, or every member without a conflict instead."""
+    eligible = eligible_members(pitch.round).get(pitch.pk, frozenset())
+    chairs = [person for person in chairs_of(pitch.round) if person.pk in eligible]
+    members = [seat.user for seat in committee_of(pitch.round) if seat.user_id in eligible]
+    _tell(chairs or members, title, "", reverse("admin:pitches_pitch_read", args=[pitch.pk]))
+
+
+def tell_chair(round_: Round, title: str, body: str = "") -> None:
+    """Tell the chair of a round."""
+    _tell(chairs_of(round_), title, body, reverse("admin:pitches_round_desk", args=[round_.pk]))
+
+
+def tell_members_what_waits(round_: Round, state: PitchState, verb: str, page: str) -> None:
+    """Tell each member how many pitches wait for them, those left out about which they have a conflict."""
+    waiting = set(round_.pitches.filter(state=state).values_list("pk", flat=True))
+    for seat in committee_of(round_):
+        count = len(waiting - conflicted_ids(seat.user, round_))
+        if count:
+            title = f"{round_.name}: {count} {'pitch' if count == 1 else 'pitches'} to {verb}"
+            notification_send(user=seat.user, title=title, url=reverse(page, args=[round_.pk]))
+
+
+def _tell(people: Iterable[User], title: str, body: str, url: str) -> None:
+    for person in people:
+        notification_send(user=person, title=title, body=body, url=url)

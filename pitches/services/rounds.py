@@ -1,0 +1,297 @@
+"""Rounds: prepare, open with real money, move through their calendar, settle or cancel."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from zoneinfo import available_timezones
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from djmoney.money import Money
+
+from ledger.money import CURRENCY, show
+from ledger.selectors import balance
+from ledger.services import pool_open, pool_return
+from pitches import sealing
+from pitches.access import require_member
+from pitches.models import Criterion, Offer, Pitch, Round
+from pitches.questions import DEFAULT_CRITERIA
+from pitches.selectors.rounds import rounds_past_deadline
+from pitches.services.ballots import ballots_reveal
+from pitches.services.conflicts import recusals_find
+from pitches.services.locks import round_locked
+from pitches.services.notices import tell_chair, tell_members_what_waits, tell_team
+from pitches.services.states import pitch_move, round_move
+from pitches.transitions import OfferState, PitchState, RoundState
+from teams.access import require
+from teams.errors import Refused, WrongState
+from teams.models import User
+from teams.services import audit_record
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """The deadlines of a round, aware and in order."""
+
+    submissions_close_at: datetime
+    reviews_close_at: datetime
+    voting_closes_at: datetime
+    answers_due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What decisions of a round rest on; fixed when it opens."""
+
+    reserve_share: Decimal = Decimal("0.1")
+    hurdle: Decimal = Decimal(1)
+    quorum: int = 3
+
+
+@transaction.atomic
+def round_create(
+    *,
+    actor: User,
+    name: str,
+    cap: Money,
+    calendar: Calendar,
+    starts_on: date,
+    months: int,
+    time_zone: str = "UTC",
+    rules: Rules | None = None,
+    criteria: Sequence[tuple[str, str, int]] = DEFAULT_CRITERIA,
+) -> Round:
+    """Prepare a round with its criteria; nobody but its makers sees it before it opens.
+
+    Raises NotAllowed, or Refused (invalid) with the field that is wrong.
+    """
+    require(actor, "pitches.add_round", message="Only the chair or finance prepares rounds.")
+    rules = rules or Rules()
+    round_ = Round(
+        name=name.strip(),
+        cap=cap.amount,
+        submissions_close_at=calendar.submissions_close_at,
+        reviews_close_at=calendar.reviews_close_at,
+        voting_closes_at=calendar.voting_closes_at,
+        answers_due_at=calendar.answers_due_at,
+        starts_on=starts_on,
+        months=months,
+        time_zone=time_zone,
+        reserve_share=rules.reserve_share,
+        hurdle=rules.hurdle,
+        quorum=rules.quorum,
+        created_by=actor,
+    )
+    _require_sense(round_, cap)
+    round_.save()
+    Criterion.objects.bulk_create(
+        Criterion(round=round_, name=name, question=question, weight=weight, position=position)
+        for position, (name, question, weight) in enumerate(criteria, start=1)
+    )
+    audit_record(actor=actor, verb="round.create", target=round_, details={"cap": str(round_.cap)})
+    return round_
+
+
+def _require_sense(round_: Round, cap: Money) -> None:
+    if str(cap.currency) != CURRENCY:
+        raise Refused(f"A round's cap is in {CURRENCY}.", code="invalid", field="cap")
+    if cap.amount <= 0:
+        raise Refused("The cap must be more than zero.", code="invalid", field="cap")
+    deadlines = [getattr(round_, name) for name in Calendar.__dataclass_fields__]
+    for name, before, after in zip(list(Calendar.__dataclass_fields__)[1:], deadlines, deadlines[1:], strict=False):
+        if after <= before:
+            raise Refused("This comes after the deadline above it.", code="invalid", field=name)
+    if round_.time_zone not in available_timezones():
+        raise Refused(
+            f"“{round_.time_zone}” is not a time zone such as Europe/Berlin.", code="invalid", field="time_zone"
+        )
+    try:
+        round_.full_clean(exclude=["created_by"])
+    except ValidationError as error:
+        field, messages = next(iter(error.message_dict.items()))
+        raise Refused(messages[0], code="invalid", field="" if field == "__all__" else field) from error
+
+
+@transaction.atomic
+def round_open(*, actor: User, round_: Round, reason: str) -> Round:
+    """Open a round for pitches: its cap leaves the reserve for its pool, and its seed is committed to.
+
+    Raises NotAllowed, WrongState, Refused (reason_missing, committee_missing, deadline_past, overdraft).
+    """
+    require(actor, "pitches.change_round", message="Only the chair or finance opens rounds.")
+    round_ = round_locked(round_)
+    _require_reason(reason)
+    seats = list(round_.seats.all())
+    if len(seats) < round_.quorum or not any(seat.is_chair for seat in seats):
+        raise Refused(
+            f"The committee needs a chair and at least {round_.quorum} members, else no pitch can reach its quorum.",
+            code="committee_missing",
+        )
+    if round_.submissions_close_at <= datetime.now(UTC):
+        raise Refused("The last day for pitches has passed: set a later one.", code="deadline_past")
+    seed = sealing.seed_make()
+    round_.seed_sealed = sealing.seed_seal(seed)
+    round_.seed_hash = hashlib.sha256(seed.encode()).hexdigest()
+    if round_.state == RoundState.DRAFT:
+        round_.pool = pool_open(
+            actor=actor,
+            code=f"pool:round-{round_.pk}",
+            name=f"Round {round_.name}",
+            amount=round_.cap_money,
+            reason=reason,
+            key=f"round:{round_.pk}:open",
+        )
+    details = {"cap": str(round_.cap), "seed_hash": round_.seed_hash}
+    round_move(actor=actor, round_=round_, to=RoundState.OPEN, verb="round.open", reason=reason, details=details)
+    return round_
+
+
+@transaction.atomic
+def round_reschedule(*, actor: User, round_: Round, calendar: Calendar, reason: str) -> Round:
+    """Set other deadlines. Raises NotAllowed, WrongState once published, Refused (reason_missing, invalid)."""
+    require(actor, "pitches.change_round", message="Only the chair or finance sets deadlines.")
+    round_ = round_locked(round_)
+    _require_reason(reason)
+    if round_.state in {RoundState.PUBLISHED, RoundState.SETTLED, RoundState.CANCELLED}:
+        raise WrongState("Its calendar is over.")
+    before = round_.submissions_close_at
+    round_.submissions_close_at = calendar.submissions_close_at
+    round_.reviews_close_at = calendar.reviews_close_at
+    round_.voting_closes_at = calendar.voting_closes_at
+    round_.answers_due_at = calendar.answers_due_at
+    _require_sense(round_, round_.cap_money)
+    round_.save()
+    details = {"submissions_closed_at": before.isoformat()}
+    audit_record(actor=actor, verb="round.reschedule", target=round_, reason=reason, details=details)
+    return round_
+
+
+@transaction.atomic
+def review_start(*, actor: User, round_: Round) -> Round:
+    """Close a round for pitches and take everything submitted into review; drafts stay drafts.
+
+    Raises NotAllowed or WrongState.
+    """
+    require_member(actor, "pitches.run_round", round_, message="Only the chair closes a round for pitches.")
+    round_ = round_locked(round_)
+    round_move(actor=actor, round_=round_, to=RoundState.REVIEWING, verb="round.review")
+    for pitch in _locked_pitches(round_, PitchState.SUBMITTED):
+        pitch_move(actor=actor, pitch=pitch, to=PitchState.IN_REVIEW, verb="pitch.take_in")
+    recusals_find(actor=actor, round_=round_)
+    tell_members_what_waits(round_, PitchState.IN_REVIEW, "review", "admin:pitches_round_desk")
+    return round_
+
+
+def rounds_close_due(*, actor: User, at: datetime | None = None) -> list[Round]:
+    """Close every round for pitches whose last day has passed, each in its own transaction."""
+    now = at or datetime.now(UTC)
+    return [round_ for round_ in rounds_past_deadline(now) if _close_due(actor, round_, now)]
+
+
+@transaction.atomic
+def _close_due(actor: User, round_: Round, now: datetime) -> bool:
+    locked = round_locked(round_)
+    if locked.state != RoundState.OPEN or locked.submissions_close_at > now:
+        return False
+    review_start(actor=actor, round_=locked)
+    return True
+
+
+@transaction.atomic
+def voting_open(*, actor: User, round_: Round) -> Round:
+    """End the reviews and put every pitch in review on the ballot.
+
+    Raises NotAllowed, WrongState, Refused (nothing_to_vote_on, still_submitted).
+    """
+    require_member(actor, "pitches.run_round", round_, message="Only the chair opens the vote.")
+    round_ = round_locked(round_)
+    round_move(actor=actor, round_=round_, to=RoundState.VOTING, verb="round.vote")
+    if Pitch.objects.filter(round=round_, state=PitchState.SUBMITTED).exists():
+        raise Refused("A pitch came back and waits: take it into review or return it first.", code="still_submitted")
+    pitches = _locked_pitches(round_, PitchState.IN_REVIEW)
+    if not pitches:
+        raise Refused("No pitch is in review, so there is nothing to vote on.", code="nothing_to_vote_on")
+    recusals_find(actor=actor, round_=round_)
+    for pitch in pitches:
+        pitch_move(actor=actor, pitch=pitch, to=PitchState.SHORTLISTED, verb="pitch.shortlist")
+    tell_members_what_waits(round_, PitchState.SHORTLISTED, "vote on", "admin:pitches_round_ballot")
+    return round_
+
+
+@transaction.atomic
+def voting_close(*, actor: User, round_: Round) -> Round:
+    """Close the vote and open every ballot at once. Raises NotAllowed or WrongState."""
+    require_member(actor, "pitches.run_round", round_, message="Only the chair closes the vote.")
+    round_ = round_locked(round_)
+    recusals_find(actor=actor, round_=round_)
+    round_move(actor=actor, round_=round_, to=RoundState.DECIDING, verb="round.decide")
+    count = ballots_reveal(round_)
+    audit_record(actor=actor, verb="round.reveal", target=round_, details={"ballots": count})
+    tell_chair(round_, f"{round_.name}: {count} ballots are open, decisions are due")
+    return round_
+
+
+@transaction.atomic
+def round_settle(*, actor: User, round_: Round) -> Round:
+    """Give what is left of the pool back to the reserve once every offer is answered; the waitlist lapses.
+
+    Raises NotAllowed, WrongState, Refused (offers_open).
+    """
+    require(actor, "pitches.change_round", message="Only the chair or finance settles rounds.")
+    round_ = round_locked(round_)
+    waiting = Offer.objects.filter(pitch__round=round_, state=OfferState.OPEN).count()
+    if waiting:
+        raise Refused(f"{waiting} offers still wait for an answer.", code="offers_open")
+    returned = _pool_empty(actor, round_, "Round settled") if round_.state == RoundState.PUBLISHED else Decimal(0)
+    round_move(
+        actor=actor,
+        round_=round_,
+        to=RoundState.SETTLED,
+        verb="round.settle",
+        reason=f"{show(returned)} returned to the reserve.",
+    )
+    for pitch in _locked_pitches(round_, PitchState.WAITLISTED):
+        pitch_move(actor=actor, pitch=pitch, to=PitchState.LAPSED, verb="pitch.lapse", reason="The round was settled.")
+        tell_team(pitch, f"{pitch}: the round was settled and the waitlist ended")
+    return round_
+
+
+@transaction.atomic
+def round_cancel(*, actor: User, round_: Round, reason: str) -> Round:
+    """Stop a round before anything is published: its money goes back, its pitches go back to their teams.
+
+    Raises NotAllowed, WrongState, Refused (reason_missing).
+    """
+    require(actor, "pitches.change_round", message="Only the chair or finance cancels rounds.")
+    round_ = round_locked(round_)
+    _require_reason(reason)
+    was_open = round_.pool is not None
+    round_move(actor=actor, round_=round_, to=RoundState.CANCELLED, verb="round.cancel", reason=reason)
+    if was_open:
+        _pool_empty(actor, round_, f"Round cancelled: {reason}")
+    note = f"The round was cancelled: {reason}"
+    for pitch in _locked_pitches(round_, PitchState.SUBMITTED, PitchState.IN_REVIEW, PitchState.SHORTLISTED):
+        pitch.return_note = note
+        pitch_move(actor=actor, pitch=pitch, to=PitchState.RETURNED, verb="pitch.return", reason=note)
+        tell_team(pitch, f"{pitch}: the round was cancelled", "The pitch can be carried over to another round.")
+    return round_
+
+
+def _locked_pitches(round_: Round, *states: PitchState) -> list[Pitch]:
+    rows = Pitch.objects.select_for_update(of=("self",)).select_related("team", "owner", "round")
+    return list(rows.filter(round=round_, state__in=states).order_by("pk"))
+
+
+def _pool_empty(actor: User, round_: Round, reason: str) -> Decimal:
+    pool = round_.opened_pool
+    left = balance(pool)
+    if left.amount > 0:
+        pool_return(actor=actor, pool=pool, amount=left, reason=reason, key=f"round:{round_.pk}:return")
+    return Decimal(left.amount)
+
+
+def _require_reason(reason: str) -> None:
+    if not reason.strip():
+        raise Refused("Give a reason; it stays in the history.", code="reason_missing", field="reason")

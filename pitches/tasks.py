@@ -1,0 +1,18 @@
+"""Scheduled work of pitches: wake-ups only; what there is to do stands in the rows."""
+
+from celery import shared_task
+
+from pitches import services
+from teams.selectors import system_user
+
+
+@shared_task(name="pitches.tasks.expire_offers")
+def expire_offers() -> int:
+    """Let offers expire whose day has passed; returns how many. Safe to run twice, and at once."""
+    return len(services.offers_expire(actor=system_user()))
+
+
+@shared_task(name="pitches.tasks.start_reviews")
+def start_reviews() -> int:
+    """Close rounds for pitches whose last day has passed; returns how many. Safe to run twice, and at once."""
+    return len(services.rounds_close_due(actor=system_user()))

@@ -1,0 +1,126 @@
+"""How states, deadlines and differences look."""
+
+from datetime import datetime
+from decimal import ROUND_CEILING, Decimal
+from zoneinfo import ZoneInfo
+
+from django import template
+from django.db.models import Model
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from ledger.money import plain, show
+from pitches.diff import GONE, NEW, Piece
+from pitches.models import Offer, Pitch, Round
+from pitches.quotes import in_cents
+from pitches.transitions import OfferState, PitchState, RoundState
+
+register = template.Library()
+
+WHOLE_DOLLARS = Decimal(100)
+
+CHIPS: dict[type[Model], dict[str, str]] = {
+    Round: {RoundState.OPEN: "ok"},
+    Pitch: {
+        PitchState.RETURNED: "wait",
+        PitchState.OFFERED: "wait",
+        PitchState.WAITLISTED: "wait",
+        PitchState.FUNDED: "ok",
+        PitchState.DECLINED: "no",
+        PitchState.LAPSED: "no",
+    },
+    Offer: {
+        OfferState.OPEN: "wait",
+        OfferState.ACCEPTED: "ok",
+        OfferState.DECLINED: "no",
+        OfferState.EXPIRED: "no",
+    },
+}
+
+
+@register.simple_tag
+def state(thing: Round | Pitch | Offer) -> SafeString:
+    """Write the state of a round, pitch or offer as a chip."""
+    look = CHIPS[type(thing)].get(thing.state, "")
+    return format_html('<span class="chip {}">{}</span>', look, thing.get_state_display())
+
+
+@register.simple_tag
+def deadline(moment: datetime, zone: str) -> SafeString:
+    """Write a time in a named zone, with the zone: "4 Dec 2026, 17:00 Europe/Berlin"."""
+    local = moment.astimezone(ZoneInfo(zone))
+    return format_html(
+        '<time class="nowrap" datetime="{}">{}</time> <span class="unit">{}</span>',
+        moment.isoformat(),
+        local.strftime("%-d %b %Y, %H:%M"),
+        zone,
+    )
+
+
+@register.filter
+def piece(value: Piece) -> str | SafeString:
+    """Write a run of words as it stayed, went or came; the words mark it for screen readers, not the colour alone."""
+    if value.kind == GONE:
+        return format_html("<del>{}</del>", value.text)
+    if value.kind == NEW:
+        return format_html("<ins>{}</ins>", value.text)
+    return value.text
+
+
+@register.filter
+def get(mapping: dict[object, object], key: object) -> object:
+    """Return what a mapping holds for a key, nothing when it holds nothing."""
+    return mapping.get(key)
+
+
+@register.filter
+def cents(value: Decimal | None) -> str | SafeString:
+    """Write an estimate up to the cent, with every digit on hover; an em dash for none."""
+    if value is None:
+        return "—"
+    return format_html('<data value="{}" title="{} USD">{}</data>', plain(value), plain(value), show(in_cents(value)))
+
+
+@register.filter
+def estimate(value: Decimal) -> SafeString:
+    """Write an estimate with as many digits as it deserves: whole dollars from a hundred on; exact on hover."""
+    rounded = value.quantize(Decimal(1), ROUND_CEILING) if value >= WHOLE_DOLLARS else in_cents(value)
+    text = f"${rounded:,}" if value >= WHOLE_DOLLARS else show(rounded)
+    return format_html('<data value="{}" title="{} USD">{}</data>', plain(value), plain(value), text)
+
+
+@register.filter
+def percent(share: Decimal) -> str:
+    """Write a share between 0 and 1 as whole percent."""
+    return f"{share * 100:.0f} %"
+
+
+@register.filter
+def count(value: int) -> str:
+    """Write a whole number with its thousands set off."""
+    return f"{value:,}"
+
+
+EVENTS = {
+    "pitch.create": "Begun",
+    "pitch.submit": "Submitted",
+    "pitch.return": "Returned by the committee",
+    "pitch.take_in": "Taken into review",
+    "pitch.shortlist": "Put on the ballot",
+    "pitch.offer": "Offer made",
+    "pitch.waitlist": "Waitlisted",
+    "pitch.decline": "Declined",
+    "pitch.fund": "Offer accepted",
+    "pitch.lapse": "Lapsed",
+    "pitch.withdraw": "Withdrawn",
+    "pitch.carry_over": "Carried over to another round",
+    "pitch.recuse": "A member was recused",
+    "pitch.conflict_judge": "A conflict was judged",
+    "pitch.decide": "A tentative decision was taken",
+}
+
+
+@register.filter
+def event_words(verb: str) -> str:
+    """Say what happened in words."""
+    return EVENTS.get(verb, verb)

@@ -1,0 +1,28 @@
+"""Addresses of rounds, pitches and offers."""
+
+from django.urls import URLPattern, path
+
+from pitches import api
+from pitches.views import editor, offers, pitches, rounds
+
+app_name = "pitches"
+urlpatterns: list[URLPattern] = [
+    path("rounds/", rounds.round_list, name="rounds"),
+    path("rounds/<int:pk>/", rounds.round_page, name="round"),
+    path("pitches/", pitches.pitch_list, name="pitches"),
+    path("pitches/new/", pitches.pitch_new, name="new"),
+    path("pitches/<int:pk>/", pitches.pitch_page, name="pitch"),
+    path("pitches/<int:pk>/edit/", editor.pitch_edit, name="edit"),
+    path("pitches/<int:pk>/draft/", editor.pitch_draft, name="draft"),
+    path("pitches/<int:pk>/revisions/<int:number>/", pitches.pitch_revision, name="revision"),
+    path("pitches/<int:pk>/withdraw/", pitches.pitch_withdraw, name="withdraw"),
+    path("pitches/<int:pk>/carry-over/", pitches.pitch_carry_over, name="carry_over"),
+    path("pitches/<int:pk>/offer/", offers.offer_page, name="offer"),
+    path("pitches/<int:pk>/offer/accept/", offers.offer_accept, name="offer_accept"),
+    path("pitches/<int:pk>/offer/decline/", offers.offer_decline, name="offer_decline"),
+    path("api/v1/rounds/", api.RoundList.as_view(), name="api_rounds"),
+    path("api/v1/rounds/<int:pk>/", api.RoundDetail.as_view(), name="api_round"),
+    path("api/v1/pitches/", api.PitchList.as_view(), name="api_pitches"),
+    path("api/v1/pitches/<int:pk>/", api.PitchDetail.as_view(), name="api_pitch"),
+    path("api/v1/pitches/<int:pk>/submit/", api.PitchSubmit.as_view(), name="api_submit"),
+]

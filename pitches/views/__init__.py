@@ -1,0 +1,1 @@
+"""Pages of teams: rounds, pitches, offers. The committee works in `pitches.admin`."""

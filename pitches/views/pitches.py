@@ -1,0 +1,171 @@
+"""Pitches: the list, a new one, one of them, its revisions; withdraw and carry over."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST
+
+from pitches import services
+from pitches.forms.answers import NewPitchForm, WhyForm
+from pitches.models import Pitch, PitchRevision
+from pitches.selectors.lists import next_step, with_ask
+from pitches.selectors.pitches import (
+    history_shown,
+    pitches_of_teams,
+    pitches_visible_to,
+    revision_whole,
+    revisions_of,
+)
+from pitches.selectors.revisions import changes_between, checklist_of, quote_kept
+from pitches.selectors.rounds import open_rounds
+from pitches.transitions import DECISIONS_PUBLIC, EDITABLE_PITCH, WITHDRAWABLE_PITCH, RoundState
+from teams.access import UserRequest, find_or_404, members_only
+from teams.errors import Refused
+from teams.forms import form_refuse, form_status
+from teams.selectors import is_lead, is_member, leads_of, teams_of
+
+
+def pitch_or_404(request: UserRequest, pk: int, permission: str = "pitches.view_pitch") -> Pitch:
+    """Return a pitch that the reader may see; raises Http404 for everybody else's."""
+    return find_or_404(pitches_visible_to(request.user), request.user, permission, pk=pk)
+
+
+@members_only
+def pitch_list(request: UserRequest) -> HttpResponse:
+    """Show the pitches of the reader's teams; with `?all`, or without a team, everything that they may see."""
+    has_team = teams_of(request.user).exists()
+    everything = "all" in request.GET or not has_team
+    pitches = with_ask((pitches_visible_to if everything else pitches_of_teams)(request.user))
+    context = {
+        "rows": [(pitch, next_step(pitch)) for pitch in pitches],
+        "everything": everything,
+        "sees_more": pitches_visible_to(request.user).exclude(team__in=teams_of(request.user)).exists(),
+        "has_team": has_team,
+        "open_rounds": open_rounds(),
+    }
+    return render(request, "pitches/pitches.html", context)
+
+
+@members_only
+def pitch_new(request: UserRequest) -> HttpResponse:
+    """Begin a draft."""
+    initial = {"round": request.GET.get("round", "")}
+    form = NewPitchForm(request.POST or None, user=request.user, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        said = form.cleaned_data
+        try:
+            pitch = services.pitch_create(
+                actor=request.user, round_=said["round"], team=said["team"], title=said["title"]
+            )
+        except Refused as error:
+            form_refuse(form, error)
+        else:
+            return redirect("pitches:edit", pitch.pk)
+    return render(request, "pitches/new.html", {"form": form}, status=form_status(form))
+
+
+@members_only
+def pitch_page(request: UserRequest, pk: int) -> HttpResponse:
+    """Show one pitch: how it stands, what it says, what happened."""
+    return _page(request, pitch_or_404(request, pk), WhyForm())
+
+
+def _page(request: UserRequest, pitch: Pitch, form: WhyForm) -> HttpResponse:
+    leads = is_lead(request.user, pitch.team)
+    inside = is_member(request.user, pitch.team)
+    revision = revision_whole(pitch)
+    context = {
+        "pitch": pitch,
+        "next": next_step(pitch),
+        "offer": getattr(pitch, "offer", None),
+        "decision": pitch.decision if pitch.round.state in DECISIONS_PUBLIC and hasattr(pitch, "decision") else None,
+        "revisions": revisions_of(pitch),
+        "history": history_shown(pitch),
+        "can_edit": inside and pitch.state in EDITABLE_PITCH,
+        "can_withdraw": leads and pitch.state in WITHDRAWABLE_PITCH,
+        "can_answer": leads,
+        "leads": [] if leads else list(leads_of(pitch.team)),
+        "onward": list(open_rounds().exclude(pk=pitch.round_id)) if inside and is_too_late(pitch) else [],
+        "form": form,
+        **(revision_context(revision) if revision else {}),
+    }
+    return render(request, "pitches/pitch.html", context, status=form_status(form))
+
+
+def revision_context(revision: PitchRevision) -> dict[str, Any]:
+    """Return what the part of a page that shows a revision needs."""
+    quote = quote_kept(revision)
+    return {
+        "revision": revision,
+        "quote": quote,
+        "worth": quote.worth_per_dollar(revision.value_p50),
+        "checklist": checklist_of(revision),
+    }
+
+
+def is_too_late(pitch: Pitch) -> bool:
+    """Say whether a pitch that can still be typed into has missed its round."""
+    takes = {RoundState.OPEN} if pitch.current_id is None else {RoundState.OPEN, RoundState.REVIEWING}
+    return pitch.state in EDITABLE_PITCH and pitch.round.state not in takes
+
+
+@members_only
+def pitch_revision(request: UserRequest, pk: int, number: int) -> HttpResponse:
+    """Show one revision, and what it says differently from the one before it or from `?against`."""
+    pitch = pitch_or_404(request, pk)
+    revision = revision_whole(pitch, number)
+    if revision is None:
+        raise Http404
+    others = [other for other in revisions_of(pitch) if other.number != number]
+    before = revision_whole(pitch, _against(request, number))
+    context = {
+        "pitch": pitch,
+        "others": others,
+        "before": before,
+        "changes": changes_between(before, revision) if before else [],
+        **revision_context(revision),
+    }
+    return render(request, "pitches/revision.html", context)
+
+
+def _against(request: UserRequest, number: int) -> int:
+    text = request.GET.get("against", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 5 else number - 1
+
+
+@members_only
+@require_POST
+def pitch_withdraw(request: UserRequest, pk: int) -> HttpResponse:
+    """Take a pitch out of its round."""
+    pitch = pitch_or_404(request, pk)
+    form = WhyForm(request.POST)
+    if form.is_valid():
+        try:
+            services.pitch_withdraw(actor=request.user, pitch=pitch, reason=form.cleaned_data["reason"])
+        except Refused as error:
+            form_refuse(form, error)
+        else:
+            messages.success(request, f"{pitch} was withdrawn.")
+            return redirect("pitches:pitch", pitch.pk)
+    return _page(request, pitch, form)
+
+
+@members_only
+@require_POST
+def pitch_carry_over(request: UserRequest, pk: int) -> HttpResponse:
+    """Take a draft that missed its round to an open one."""
+    pitch = pitch_or_404(request, pk, "pitches.change_pitch")
+    target = get_object_or_404(open_rounds(), pk=_number(request.POST.get("round", "")))
+    try:
+        onward = services.pitch_carry_over(actor=request.user, pitch=pitch, round_=target)
+    except Refused as error:
+        messages.error(request, error.message)
+        return redirect("pitches:pitch", pitch.pk)
+    messages.success(request, f"{onward} is in {target} now.")
+    return redirect("pitches:edit", onward.pk)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else 0
