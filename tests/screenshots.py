@@ -1,0 +1,251 @@
+"""Take a picture of every page, light, dark and 390 px wide, into var/screenshots/: `python -m tests.screenshots`.
+
+Starts Tank with its demo data in a folder of its own, logs in as each role, and says at the end what a picture
+does not show: errors in the console, words with too little contrast, pages that scroll sideways. Exits with 1 then.
+Names given as arguments choose pictures whose name begins with one of them.
+"""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from tests.journeys.browser import chromium
+from tests.processes import MANAGE, ROOT, Running, answers, free_port, start_process
+
+OUT = ROOT / "var" / "screenshots"
+MOST = 5  # faults told of one picture
+Theme = Literal["light", "dark"]
+MODES: dict[str, tuple[int, Theme]] = {"light": (1280, "light"), "dark": (1280, "dark"), "narrow": (390, "light")}
+LEAD, OTHER_LEAD, MEMBER, CHAIR, SEAT = "amara.nwosu", "farid.haddad", "ben.carter", "ines.okafor", "priya.raman"
+HEAD, FINANCE, OPERATOR, AUDITOR = "victor.lindqvist", "helen.marsh", "noor.de.vries", "judit.kovacs"
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One picture: its name, who looks, and the addresses to go to, one after the other.
+
+    An address that begins with "/" is opened. After "~" stands a pattern and after "=" the words of a link: the
+    first one on the page that fits is followed.
+    """
+
+    name: str
+    who: str
+    way: Sequence[str]
+    press: str = ""
+    """The button to press at the end, after filling the field `fill` with words."""
+    fill: str = ""
+
+
+SHOTS = [
+    Shot("login", "", ["/account/login/"]),
+    Shot("password-reset", "", ["/account/password/reset/"]),
+    Shot("home-lead", LEAD, ["/"]),
+    Shot("home-member", MEMBER, ["/"]),
+    Shot("home-committee", SEAT, ["/"]),
+    Shot("home-chair", CHAIR, ["/"]),
+    Shot("home-unit-head", HEAD, ["/"]),
+    Shot("home-finance", FINANCE, ["/"]),
+    Shot("home-operator", OPERATOR, ["/"]),
+    Shot("inbox", LEAD, ["/inbox/"]),
+    Shot("profile", LEAD, ["/profile/"]),
+    Shot("password-change", LEAD, ["/account/password/change/"]),
+    Shot("teams", HEAD, ["/teams/"]),
+    Shot("team", LEAD, ["/teams/", r"~/teams/claims/$"]),
+    Shot("team-error", LEAD, ["/teams/claims/"], press="Add", fill="email"),
+    Shot("team-member", LEAD, ["/teams/claims/", r"~/members/\d+/$"]),
+    Shot("people", OPERATOR, ["/people/"]),
+    Shot("allocations", FINANCE, ["/allocations/"]),
+    Shot("allocation", LEAD, ["/allocations/", r"~/allocations/A-\d+/$"]),
+    Shot("key-new", LEAD, ["/allocations/", r"~/allocations/A-\d+/$", r"~/keys/new/$"]),
+    Shot("key-secret", LEAD, ["/allocations/", r"~/A-\d+/$", r"~/keys/new/$"], press="Issue the key", fill="name"),
+    Shot("key", LEAD, ["/allocations/", r"~/allocations/A-\d+/$", r"~/keys/\d+/$"]),
+    Shot("key-stop", LEAD, ["/allocations/", r"~/allocations/A-\d+/$", r"~/keys/\d+/$", r"~/stop/$"]),
+    Shot("unsettled", FINANCE, ["/allocations/unsettled/"]),
+    Shot("rounds", LEAD, ["/rounds/"]),
+    Shot("round", LEAD, ["/rounds/", r"~/rounds/\d+/$"]),
+    Shot("pitches", LEAD, ["/pitches/"]),
+    Shot("pitch", LEAD, ["/pitches/", r"~/pitches/\d+/$"]),
+    Shot("pitch-new", LEAD, ["/pitches/new/"]),
+    Shot("pitch-edit", LEAD, ["/pitches/", "=Photos of damage", "=Go on writing"]),
+    Shot("offer", OTHER_LEAD, ["/", "~/offer/$"]),
+    Shot("ledger", FINANCE, ["/ledger/"]),
+    Shot("trial-balance", FINANCE, ["/ledger/trial-balance/"]),
+    Shot("account", FINANCE, ["/ledger/trial-balance/", r"~/accounts/pool:"]),
+    Shot("journal", AUDITOR, ["/ledger/journal/"]),
+    Shot("entry", AUDITOR, ["/ledger/journal/?kind=award", r"~/journal/J-\d+/$"]),
+    Shot("rates", FINANCE, ["/ledger/rates/"]),
+    Shot("committee-rounds", CHAIR, ["/admin/pitches/round/"]),
+    Shot("committee-desk", CHAIR, ["/admin/pitches/round/", "=2026 round 3"]),
+    Shot("committee-read", SEAT, ["/admin/pitches/round/", "=2026 round 3", r"~/round/pitch/\d+/$"]),
+    Shot("committee-ballot", SEAT, ["/admin/pitches/round/", "=2026 round 3", r"~/ballot/$"]),
+    Shot("committee-members", CHAIR, ["/admin/pitches/round/", "=2026 round 3", r"~/committee/$"]),
+    Shot("committee-calendar", CHAIR, ["/admin/pitches/round/", "=2026 round 4", r"~/calendar/$"]),
+    Shot("admin", OPERATOR, ["/admin/"]),
+    Shot("admin-users", OPERATOR, ["/admin/teams/user/"]),
+    Shot("admin-user", OPERATOR, ["/admin/teams/user/", r"~/teams/user/\d+/change/"]),
+    Shot("admin-history", AUDITOR, ["/admin/teams/auditevent/"]),
+    Shot("not-found", LEAD, ["/no/such/page/"]),
+]
+
+# What a picture does not show. Large or heavy words need 3:1, others 4.5:1; words that cannot be used need nothing.
+FAULTS = """() => {
+  const canvas = document.createElement("canvas"); canvas.width = canvas.height = 1;
+  const pen = canvas.getContext("2d", {willReadFrequently: true});
+  const mixed = (over, under) => over.slice(0, 3).map((part, i) => part * over[3] + under[i] * (1 - over[3]));
+  const rgba = (colour) => {
+    pen.clearRect(0, 0, 1, 1); pen.fillStyle = colour; pen.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = pen.getImageData(0, 0, 1, 1).data; return [r, g, b, a / 255];
+  };
+  const ground = (element) => {
+    const layers = [];
+    for (let at = element; at; at = at.parentElement) layers.unshift(rgba(getComputedStyle(at).backgroundColor));
+    return layers.reduce((under, over) => mixed(over, under), [255, 255, 255]);
+  };
+  const light = (rgb) => {
+    const [r, g, b] = rgb.map((v) => v / 255).map((v) => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+    return .2126 * r + .7152 * g + .0722 * b;
+  };
+  const found = [];
+  const wide = document.documentElement.scrollWidth - innerWidth;
+  if (wide > 0) found.push(`scrolls sideways by ${wide} px`);
+  // The rest of the admin is not ours to colour.
+  const ours = location.pathname.startsWith("/admin/") ? ".tank *" : "body *";
+  for (const element of document.querySelectorAll(ours)) {
+    const words = [...element.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data.trim()).join("");
+    const style = getComputedStyle(element);
+    if (!words || !element.checkVisibility({checkOpacity: true, checkVisibilityCSS: true})) continue;
+    if (element.closest("svg, [disabled], .visually-hidden, .skip, option")) continue;
+    const under = ground(element), over = mixed(rgba(style.color), under);
+    const [a, b] = [light(under), light(over)].sort((x, y) => y - x), ratio = (a + .05) / (b + .05);
+    const size = parseFloat(style.fontSize), large = size >= 24 || (size >= 18.6 && +style.fontWeight >= 700);
+    if (ratio < (large ? 3 : 4.5)) found.push(`contrast ${ratio.toFixed(2)}: ${words.slice(0, 40)}`);
+  }
+  return [...new Set(found)];
+}"""
+
+
+@dataclass
+class Studio:
+    """A browser in one mode, with one context per person, and what went wrong so far."""
+
+    browser: Browser
+    base: str
+    password: str
+    mode: str
+    faults: list[str] = field(default_factory=list)
+    contexts: dict[str, BrowserContext] = field(default_factory=dict)
+    noise: list[str] = field(default_factory=list)
+
+    def take(self, shot: Shot) -> None:
+        """Go the way of a picture, take it, and note what it does not show."""
+        page = self.context(shot.who).new_page()
+        self.noise = []
+        page.on("console", lambda message: self.noise.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self.noise.append(str(error)))
+        if self.walk(page, shot):
+            page.wait_for_load_state("networkidle")
+            page.evaluate("document.fonts.ready")
+            self.note(shot, [*page.evaluate(FAULTS), *self.heard(shot)])
+            page.screenshot(path=OUT / f"{shot.name}-{self.mode}.png", full_page=True)
+        page.close()
+
+    def walk(self, page: Page, shot: Shot) -> bool:
+        """Open the addresses, follow the links, press the button; False when a link is not there."""
+        for step in shot.way:
+            address = step if step.startswith("/") else link(page, step)
+            if address is None:
+                self.note(shot, [f"no link fits {step}"])
+                return False
+            page.goto(address)
+        if shot.press:
+            page.fill(f"[name={shot.fill}]", "nobody@nowhere.example" if shot.fill == "email" else f"demo {self.mode}")
+            page.get_by_role("button", name=shot.press, exact=True).click()
+            page.wait_for_load_state()
+        return True
+
+    def heard(self, shot: Shot) -> list[str]:
+        """Return what the console said, but for the answer that a picture is about."""
+        expected = {"not-found": "404", "team-error": "422"}.get(shot.name, "no such status")
+        return [words for words in self.noise if expected not in words]
+
+    def note(self, shot: Shot, found: Sequence[str]) -> None:
+        """Keep what is wrong with a picture, the first few of many."""
+        more = [f"and {len(found) - MOST} more"] if len(found) > MOST else []
+        self.faults += [f"{shot.name}-{self.mode}: {fault}" for fault in [*found[:MOST], *more]]
+
+    def context(self, who: str) -> BrowserContext:
+        """Return a browser of somebody's own, logged in."""
+        if who not in self.contexts:
+            width, theme = MODES[self.mode]
+            context = self.browser.new_context(
+                base_url=self.base, viewport={"width": width, "height": 900}, color_scheme=theme
+            )
+            self.contexts[who] = context
+            if who:
+                self._log_in(context.new_page(), who)
+        return self.contexts[who]
+
+    def _log_in(self, page: Page, who: str) -> None:
+        page.goto("/account/login/")
+        page.fill("[name=login]", f"{who}@otterbridge.example")
+        page.fill("[name=password]", self.password)
+        page.get_by_role("button", name="Log in", exact=True).click()
+        page.wait_for_url(self.base + "/")
+        page.close()
+
+
+def link(page: Page, step: str) -> str | None:
+    """Return the address of the first link on a page that fits a step: "~pattern" or "=words"."""
+    find = "all => all.map(a => [a.href, a.textContent.trim()])"
+    links: list[tuple[str, str]] = page.eval_on_selector_all("main a[href], #content a[href]", find)
+    kind, wanted = step[0], step[1:]
+    fits = (address for address, words in links if (words == wanted if kind == "=" else re.search(wanted, address)))
+    return next(fits, None)
+
+
+@contextmanager
+def tank() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Start Tank with its demo data in a folder of its own; gives its address and the demo's logins."""
+    with TemporaryDirectory() as folder:
+        port = free_port()
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("DATABASE_", "TANK_"))}
+        env = kept | {"TANK_DATA": folder, "PORT": str(port)}
+        base = f"http://127.0.0.1:{port}"
+
+        def ready(_: Running) -> bool:
+            return answers(f"{base}/readyz")
+
+        with start_process([*MANAGE, "up", "--port", str(port)], env, ready=ready, within=300) as running:
+            yield base, json.loads((Path(folder) / "demo.json").read_text())
+            running.process.terminate()
+            running.ended(within=60)
+
+
+def main(wanted: Sequence[str]) -> int:
+    """Take the pictures; returns 1 when something is wrong with one."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    shots = [shot for shot in SHOTS if not wanted or shot.name.startswith(tuple(wanted))]
+    faults: list[str] = []
+    with tank() as (base, demo), chromium() as browser:
+        for mode in MODES:
+            studio = Studio(browser, base, demo["password"], mode)
+            for shot in shots:
+                studio.take(shot)
+            faults += studio.faults
+            for context in studio.contexts.values():
+                context.close()
+    sys.stdout.write(f"{len(shots) * len(MODES)} pictures in {OUT}\n" + "".join(f"{fault}\n" for fault in faults))
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
