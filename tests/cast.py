@@ -1,8 +1,8 @@
 """The cast of every story: an invented insurer with two business units, two teams and one person per role.
 
 Ana leads the team "Claims" and Bo is in it. Cy leads "Fraud", in another unit: to Claims a stranger. Dee, Eli and Fay
-are the committee under Gil, the chair. Hana is finance, Ivo runs the platform, Jo audits, Kim heads the unit that
-Claims belongs to. Nobody has a password: `company.client(person)` is a browser that is logged in.
+are the committee under Gil, the chair. Hana and Lou are finance, Ivo runs the platform, Jo audits, Kim heads the unit
+that Claims belongs to. Nobody has a password: `company.client(person)` is a browser that is logged in.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,15 @@ from teams import selectors, services
 from teams.models import BusinessUnit, Role, Team, TeamRole, User
 
 PEOPLE = ("ana", "bo", "cy", "dee", "eli", "fay", "gil", "hana", "ivo", "jo", "kim")
+# The other half of two pairs of eyes; what is asked about every person is asked about one of each role.
+SECOND_FINANCE = "lou"
 ROLES = {
     "dee": Role.COMMITTEE,
     "eli": Role.COMMITTEE,
     "fay": Role.COMMITTEE,
     "gil": Role.CHAIR,
     "hana": Role.FINANCE,
+    "lou": Role.FINANCE,
     "ivo": Role.PLATFORM_ADMIN,
     "jo": Role.AUDITOR,
 }
@@ -41,6 +44,7 @@ class Company:
     ivo: User
     jo: User
     kim: User
+    lou: User
     insurance: BusinessUnit
     security: BusinessUnit
     claims: Team
@@ -65,7 +69,7 @@ def build_company() -> Company:
     system = selectors.system_user()
     people = {
         name: services.user_create(actor=system, email=f"{name}@acorn.example", name=f"{name.title()} Example")
-        for name in PEOPLE
+        for name in (*PEOPLE, SECOND_FINANCE)
     }
     for name, role in ROLES.items():
         services.role_grant(actor=system, user=people[name], role=role)

@@ -31,6 +31,7 @@ from allocations.metering import LAPSE_AFTER_SECONDS
 from allocations.metering.spool import Spool
 from allocations.metering.types import CallFacts, Charge, Hold, MeterUnavailable, QuotaExhausted
 from allocations.metering.wire import Standing, settle_row, standings
+from ledger.ids import uuid7
 
 logger = logging.getLogger(__name__)
 
@@ -203,7 +204,7 @@ class SyncLoop:
                 _reject(admit.done, _exhausted(quotas, blocker))
                 continue
             hold = Hold(
-                request_id=uuid4(),
+                request_id=uuid7(),
                 worker=self.worker,
                 quota_ids=admit.quota_ids,
                 bound=Decimal(granted),

@@ -48,6 +48,7 @@ def allocation_create(
         currency=funded_from.currency,
         team=team,
         business_unit_id=team.business_unit_id,
+        fiscal_year=funded_from.fiscal_year,
     )
     allocation = Allocation.objects.create(
         pk=number,
@@ -121,6 +122,7 @@ def _line_open(allocation: Allocation, tier: Tier) -> AllocationLine:
         team=allocation.team,
         business_unit_id=allocation.team.business_unit_id,
         tier=tier.value,
+        fiscal_year=allocation.committed_account.fiscal_year,
     )
     return AllocationLine.objects.create(allocation=allocation, tier=tier, account=account)
 

@@ -5,6 +5,15 @@ entry sum to zero and an account's balance is debits minus credits. Envelopes (r
 hold what may still be spent as a debit balance; the budget authority is the credit behind them.
 """
 
+from ledger.models.closing import (
+    CloseAcceptance,
+    Correction,
+    CorrectionLeg,
+    CorrectionState,
+    ExchangeRate,
+    PeriodReopening,
+    ReopeningState,
+)
 from ledger.models.journal import (
     Account,
     AccountBalance,
@@ -19,27 +28,37 @@ from ledger.models.journal import (
     Seal,
 )
 from ledger.models.rates import AiModel, Dialect, Provider, Rate, RateSource, Tier
-from ledger.models.usage import SettleKind, UsagePosting, UsageRecord
+from ledger.models.usage import SettleKind, UsageArchive, UsageDay, UsageHour, UsagePosting, UsageRecord
 
 __all__ = [
     "Account",
     "AccountBalance",
     "AccountClass",
     "AiModel",
+    "CloseAcceptance",
+    "Correction",
+    "CorrectionLeg",
+    "CorrectionState",
     "Dialect",
     "EntryKind",
+    "ExchangeRate",
     "FiscalYear",
     "JournalEntry",
     "Period",
+    "PeriodReopening",
     "PeriodState",
     "Posting",
     "Provider",
     "Rate",
     "RateSource",
+    "ReopeningState",
     "Routing",
     "Seal",
     "SettleKind",
     "Tier",
+    "UsageArchive",
+    "UsageDay",
+    "UsageHour",
     "UsagePosting",
     "UsageRecord",
 ]

@@ -26,6 +26,8 @@ class AccountClass(models.TextChoices):
     METERED = "metered", "Metered"
     BILLED = "billed", "Billed"
     VARIANCE = "variance", "Variance"
+    ACCRUED = "accrued", "Accrued"
+    TRADING = "trading", "Currency trading"
 
 
 ENVELOPES = (AccountClass.RESERVE, AccountClass.POOL, AccountClass.COMMITTED, AccountClass.LINE)
@@ -43,6 +45,14 @@ class Account(models.Model):
     business_unit = models.ForeignKey(BusinessUnit, models.PROTECT, null=True, blank=True, related_name="accounts")
     provider = models.ForeignKey("ledger.Provider", models.PROTECT, null=True, blank=True, related_name="accounts")
     tier = models.CharField(max_length=10, blank=True)
+    fiscal_year = models.ForeignKey(
+        "ledger.FiscalYear",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="accounts",
+        help_text="Whose budget the money in it is; blank for accounts that outlive a year.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -131,6 +141,10 @@ class EntryKind(models.TextChoices):
     """Why money moved; each kind may only touch certain account classes (routing)."""
 
     FUND = "fund", "Funding of the fiscal year"
+    SUPPLEMENT = "supplement", "Supplementary funding"
+    CUT = "cut", "Budget cut"
+    LAPSE = "lapse", "Lapsed at year end"
+    CONVERSION = "conversion", "Currency conversion"
     POOL_OPEN = "pool_open", "Pool opened"
     POOL_RETURN = "pool_return", "Pool returned to the reserve"
     AWARD = "award", "Award accepted"
@@ -142,6 +156,8 @@ class EntryKind(models.TextChoices):
     DIFFERENCE = "difference", "Difference attributed"
     RETURN = "return", "Unused budget returned"
     TRANSFER = "transfer", "Moved between lines"
+    ACCRUAL = "accrual", "Accrual of usage not yet billed"
+    ADJUSTMENT = "adjustment", "Adjustment"
     REVERSAL = "reversal", "Reversal"
 
 
@@ -188,6 +204,16 @@ class JournalEntry(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(approved_by=None) | ~Q(approved_by=F("actor")), name="entry_approver_is_another"
+            ),
+            # That the second person is there at all for these kinds is the trigger's to say: an accrual's own
+            # reversal on the first day of the next period needs none.
+            models.CheckConstraint(
+                condition=~Q(kind__in=["adjustment", "reversal", "cut", "lapse"]) | ~Q(reason=""),
+                name="entry_correction_has_a_reason",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind="adjustment") | Q(approved_by__isnull=False),
+                name="entry_adjustment_is_approved",
             ),
         ]
         indexes: ClassVar = [models.Index(fields=["effective_on", "id"], name="entry_by_date")]

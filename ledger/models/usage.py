@@ -21,9 +21,16 @@ class SettleKind(models.TextChoices):
 
 
 class UsageRecord(models.Model):
-    """What one call used and cost. Written by the metering hook; never changed (trigger, rights)."""
+    """What one call used and cost. Written by the metering hook; never changed (trigger, rights).
 
-    request_id = models.UUIDField(unique=True, help_text="The hold's id: a repeated settle cannot charge twice.")
+    The table is partitioned by month of `request_id` (`ledger/sql/usage.sql`), so the id is unique across
+    all partitions.
+    """
+
+    request_id = models.UUIDField(
+        unique=True,
+        help_text="The hold's id, a UUIDv7: a repeated settle cannot charge twice, and its time picks the partition.",
+    )
     sent_at = models.DateTimeField(help_text="When the call went upstream; decides the rate.")
     settled_at = models.DateTimeField(db_default=Now(), editable=False)
     account = models.ForeignKey(Account, models.PROTECT, related_name="usage", help_text="The allocation line charged.")
@@ -82,6 +89,86 @@ class UsageRecord(models.Model):
 
     def __str__(self) -> str:
         return str(self.request_id)
+
+
+class UsageSums(models.Model):
+    """What a roll-up adds up; written only by the function `ledger_usage_roll`. Amounts in `currency`."""
+
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", help_text="The allocation line charged.")
+    team = models.ForeignKey(Team, models.PROTECT, related_name="+")
+    key_id = models.BigIntegerField()
+    provider = models.ForeignKey(Provider, models.PROTECT, related_name="+")
+    model = models.ForeignKey(AiModel, models.PROTECT, related_name="+")
+    rate = models.ForeignKey(Rate, models.PROTECT, related_name="+")
+    currency = models.CharField(max_length=3)
+    tags = models.JSONField(help_text="As on the records.")
+    tags_digest = models.CharField(max_length=32, help_text="MD5 of the tags' text: a short key for them.")
+    records = models.BigIntegerField(help_text="Usage records.")
+    estimated = models.BigIntegerField(help_text="Of which not from a provider's usage block.")
+    input_tokens = models.BigIntegerField()
+    cache_read_tokens = models.BigIntegerField()
+    cache_write_5m_tokens = models.BigIntegerField()
+    cache_write_1h_tokens = models.BigIntegerField()
+    output_tokens = models.BigIntegerField()
+    reasoning_tokens = models.BigIntegerField()
+    cost = ExactAmountField()
+    charged = ExactAmountField()
+    overage = ExactAmountField()
+
+    class Meta:
+        abstract = True
+
+
+class UsageHour(UsageSums):
+    """The usage of one hour of `settled_at` (UTC) per line, key, model, rate and tags. Outlives its records."""
+
+    hour = models.DateTimeField(help_text="Start of the hour, UTC.")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["hour", "account", "key_id", "model", "rate", "tags_digest"], name="usage_hour_unique"
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["account", "hour"], name="usage_hour_by_line")]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.hour:%Y-%m-%d %H}h: {self.charged}"
+
+
+class UsageDay(UsageSums):
+    """The usage of one day (UTC), from its hours: what reports read."""
+
+    day = models.DateField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["day", "account", "key_id", "model", "rate", "tags_digest"], name="usage_day_unique"
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["account", "day"], name="usage_day_by_line")]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.day}: {self.charged}"
+
+
+class UsageArchive(models.Model):
+    """A month of records that was detached: what it held, so that its sums stay provable. Append-only."""
+
+    partition = models.CharField(max_length=63, unique=True, help_text="The detached table.")
+    starts_on = models.DateField()
+    ends_on = models.DateField()
+    settled_before = models.DateTimeField(help_text="Every record in it was settled before this hour, UTC.")
+    records = models.BigIntegerField()
+    cost = ExactAmountField()
+    charged = ExactAmountField()
+    overage = ExactAmountField()
+    digest = models.CharField(max_length=64, help_text="SHA-256 over the records' ids and costs, by id.")
+    detached_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    def __str__(self) -> str:
+        return self.partition
 
 
 class UsagePosting(models.Model):

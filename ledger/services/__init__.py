@@ -10,7 +10,7 @@ from ledger.services.funding import (
 )
 from ledger.services.posting import IdempotencyClash, Leg, entry_post, entry_reverse
 from ledger.services.rates import model_add, provider_add, rate_approve, rate_propose, rates_import
-from ledger.services.usage import usage_post
+from ledger.services.usage import usage_post, usage_roll
 
 __all__ = [
     "IdempotencyClash",
@@ -31,5 +31,6 @@ __all__ = [
     "rate_propose",
     "rates_import",
     "usage_post",
+    "usage_roll",
     "year_fund",
 ]

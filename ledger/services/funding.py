@@ -50,9 +50,17 @@ def fiscal_year_open(*, actor: User, first_day: date) -> FiscalYear:
         )
         audit_record(actor=actor, verb="fiscal_year.open", target=year)
     account_open(
-        code=f"authority:{year.name}", name=f"Budget authority {year.name}", account_class=AccountClass.AUTHORITY
+        code=f"authority:{year.name}",
+        name=f"Budget authority {year.name}",
+        account_class=AccountClass.AUTHORITY,
+        fiscal_year=year,
     )
-    account_open(code=f"reserve:{year.name}", name=f"Reserve {year.name}", account_class=AccountClass.RESERVE)
+    account_open(
+        code=f"reserve:{year.name}",
+        name=f"Reserve {year.name}",
+        account_class=AccountClass.RESERVE,
+        fiscal_year=year,
+    )
     return year
 
 
@@ -90,13 +98,14 @@ def pool_open(*, actor: User, code: str, name: str, amount: Money, reason: str, 
     Raises Refused (overdraft) when the reserve has less than that.
     """
     _require_positive(amount)
-    pool = account_open(code=code, name=name, account_class=AccountClass.POOL)
+    reserve = reserve_account()
+    pool = account_open(code=code, name=name, account_class=AccountClass.POOL, fiscal_year=reserve.fiscal_year)
     entry_post(
         actor=actor,
         kind=EntryKind.POOL_OPEN,
         source="pool",
         key=key,
-        legs=[Leg(pool, amount.amount), Leg(reserve_account(), -amount.amount)],
+        legs=[Leg(pool, amount.amount), Leg(reserve, -amount.amount)],
         reason=reason,
         memo=f"Pool {name}",
     )

@@ -88,15 +88,25 @@ def entry_post(
 
 
 @transaction.atomic
-def entry_reverse(*, actor: User, entry: JournalEntry, reason: str) -> JournalEntry:
+def entry_reverse(
+    *,
+    actor: User,
+    entry: JournalEntry,
+    reason: str,
+    approved_by: User | None,
+    effective_on: date | None = None,
+) -> JournalEntry:
     """Post the mirror of an entry into the open period; an entry can be reversed once.
 
-    Raises Refused (reason_missing, already_reversed, overdraft).
+    Only an accrual is reversed without a second person. People reverse through `correction_propose`.
+    Raises Refused (reason_missing, already_reversed, approver_missing, overdraft).
     """
     if not reason.strip():
         raise Refused("A reversal needs a reason.", code="reason_missing", field="reason")
     if JournalEntry.objects.filter(reverses=entry).exists():
         raise Refused(f"Entry {entry} is already reversed.", code="already_reversed")
+    if approved_by is None and entry.kind != EntryKind.ACCRUAL:
+        raise Refused("A reversal needs a second person who approves it.", code="approver_missing")
     legs = [Leg(posting.account, -posting.amount) for posting in entry.postings.select_related("account")]
     return entry_post(
         actor=actor,
@@ -107,6 +117,8 @@ def entry_reverse(*, actor: User, entry: JournalEntry, reason: str) -> JournalEn
         reason=reason,
         memo=f"Reverses {entry}",
         reverses=entry,
+        approved_by=approved_by,
+        effective_on=effective_on,
     )
 
 

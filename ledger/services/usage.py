@@ -2,44 +2,45 @@
 
 A bucket is one line, one provider and one hour of `settled_at`. Its last `UsagePosting` says how much of it is
 in the ledger; a run posts what has come since. Run twice, the second finds no difference; run late, it finds
-all of it. Records of the hour that is still running are posted too: the next run adds the rest.
+all of it. Records of the hour that is still running are posted too: the next run adds the rest. The hourly
+roll-up says where to look; the records themselves say what is posted.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.db import connection, transaction
 
-from ledger.models import Account, EntryKind, JournalEntry, Period, PeriodState, Provider, UsagePosting
+from ledger.models import Account, EntryKind, JournalEntry, Provider, UsageHour, UsagePosting
 from ledger.services.posting import Leg, entry_post
 from teams.models import User
 
-# One statement finds every bucket whose sums differ from what was posted. Settled_at is the time at which a
-# metering transaction began; one that began before `since` and committed later is found by the next run over
-# the whole open period.
-DIFFERENCES = """
-WITH sums AS (
-    SELECT account_id, provider_id, date_trunc('hour', settled_at, 'UTC') AS hour,
-           count(*) AS records, sum(charged) AS charged, sum(overage) AS overage,
-           encode(sha256(convert_to(string_agg(
-               request_id::text || ' ' || trim_scale(cost)::text, ',' ORDER BY settled_at, id),
-               'UTF8')), 'hex') AS digest
-      FROM ledger_usagerecord
-     WHERE settled_at >= date_trunc('hour', %s::timestamptz, 'UTC')
-     GROUP BY 1, 2, 3
-), posted AS (
-    SELECT account_id, provider_id, hour, max(charged) AS charged, max(overage) AS overage
-      FROM ledger_usageposting
-     WHERE hour >= date_trunc('hour', %s::timestamptz, 'UTC')
-     GROUP BY 1, 2, 3
-)
-SELECT s.account_id, s.provider_id, s.hour, s.records, s.charged, s.overage, s.digest
-  FROM sums s LEFT JOIN posted p USING (account_id, provider_id, hour)
- WHERE s.charged > coalesce(p.charged, 0) OR s.overage > coalesce(p.overage, 0)
- ORDER BY s.hour, s.account_id, s.provider_id
+# The buckets whose sums are above what was posted, from the roll-up ...
+CHANGED = """
+SELECT array_agg(account_id), array_agg(provider_id), array_agg(hour) FROM (
+    SELECT h.account_id, h.provider_id, h.hour
+      FROM ledger_usagehour h LEFT JOIN LATERAL (
+          SELECT max(charged) AS charged, max(overage) AS overage FROM ledger_usageposting p
+           WHERE p.account_id = h.account_id AND p.provider_id = h.provider_id AND p.hour = h.hour) p ON true
+     WHERE h.hour >= date_trunc('hour', %s::timestamptz, 'UTC')
+     GROUP BY h.account_id, h.provider_id, h.hour, p.charged, p.overage
+    HAVING sum(h.charged) > coalesce(p.charged, 0) OR sum(h.overage) > coalesce(p.overage, 0)) changed
 """
+# ... and their sums and digest from the records themselves: what is posted must be what it says it covers.
+DIFFERENCES = """
+SELECT u.account_id, u.provider_id, b.hour, count(*), sum(u.charged), sum(u.overage),
+       encode(sha256(convert_to(string_agg(
+           u.request_id::text || ' ' || trim_scale(u.cost)::text, ',' ORDER BY u.settled_at, u.id), 'UTF8')), 'hex')
+  FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[]) b (account_id, provider_id, hour)
+  JOIN ledger_usagerecord u ON u.account_id = b.account_id AND u.provider_id = b.provider_id
+       AND u.settled_at >= b.hour AND u.settled_at < b.hour + interval '1 hour'
+ GROUP BY u.account_id, u.provider_id, b.hour
+ ORDER BY b.hour, u.account_id, u.provider_id
+"""
+# A metering transaction lasts milliseconds; one that began in an hour has committed long before this is over.
+OVERLAP = timedelta(hours=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +57,13 @@ class Bucket:
 
 
 def usage_post(*, actor: User, since: datetime | None = None) -> list[JournalEntry]:
-    """Post the difference of every bucket from `since` on, by default from the first day of an open period.
+    """Add up the records settled from `since` on and post the difference of every bucket.
 
-    Each bucket is a transaction of its own, so an interrupted run keeps what it did. Returns the entries made.
+    Without `since` the run goes on where the roll-up ends, two hours back for what committed late. Each bucket is a
+    transaction of its own, so an interrupted run keeps what it did. Returns the entries made.
     """
-    since = since or _first_open_moment()
-    if since is None:
-        return []
-    with connection.cursor() as cursor:
-        cursor.execute(DIFFERENCES, [since, since])
-        buckets = [Bucket(*row) for row in cursor.fetchall()]
+    usage_roll(since=since)
+    buckets = _differences(since or _unposted_since())
     accounts = Account.objects.in_bulk({bucket.account_id for bucket in buckets})
     providers = Provider.objects.in_bulk({bucket.provider_id for bucket in buckets})
     entries: list[JournalEntry] = []
@@ -74,9 +72,32 @@ def usage_post(*, actor: User, since: datetime | None = None) -> list[JournalEnt
     return entries
 
 
-def _first_open_moment() -> datetime | None:
-    first = Period.objects.filter(state=PeriodState.OPEN).order_by("starts_on").first()
-    return datetime.combine(first.starts_on, time.min, UTC) if first else None
+def usage_roll(*, since: datetime | None = None) -> int:
+    """Add up the records settled from `since` on into hours and days; returns how many sums changed.
+
+    Without `since` it goes on where it ended, two hours back for what committed late.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT ledger_usage_roll(%s)", [since or _rolled_until()])
+        changed: int = cursor.fetchone()[0]
+    return changed
+
+
+def _rolled_until() -> datetime:
+    last = UsageHour.objects.order_by("-hour").values_list("hour", flat=True).first()
+    return last - OVERLAP if last else datetime.min.replace(tzinfo=UTC)
+
+
+def _unposted_since() -> datetime:
+    last = UsagePosting.objects.order_by("-hour").values_list("hour", flat=True).first()
+    return last - OVERLAP if last else datetime.min.replace(tzinfo=UTC)
+
+
+def _differences(since: datetime) -> list[Bucket]:
+    with connection.cursor() as cursor:
+        cursor.execute(CHANGED, [since])
+        cursor.execute(DIFFERENCES, cursor.fetchone())
+        return [Bucket(*row) for row in cursor.fetchall()]
 
 
 @transaction.atomic

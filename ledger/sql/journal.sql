@@ -13,7 +13,8 @@ ALTER TABLE ledger_journalentry ADD COLUMN xact xid8 NOT NULL DEFAULT pg_current
 -- [7] Few dead tuples on the hot rows: updates stay on their page.
 ALTER TABLE ledger_accountbalance SET (fillfactor = 40);
 
--- [9] Periods do not overlap, and a closed one stays closed.
+-- [9] Periods do not overlap; open, closing, closed; a closed one opens again only in the transaction in which a
+-- second person granted it (ledger/sql/closing.sql).
 ALTER TABLE ledger_period
     ADD CONSTRAINT period_no_overlap EXCLUDE USING gist (daterange(starts_on, ends_on, '[]') WITH &&);
 
@@ -22,8 +23,14 @@ BEGIN
     IF TG_OP = 'DELETE' THEN
         RAISE EXCEPTION 'period % cannot be deleted', OLD.starts_on USING ERRCODE = 'TK003';
     END IF;
-    IF OLD.state = 'closed' THEN
-        RAISE EXCEPTION 'period % is closed and stays closed', OLD.starts_on USING ERRCODE = 'TK003';
+    IF OLD.state = 'closed' AND NOT (NEW.state = 'open' AND EXISTS (
+            SELECT 1 FROM ledger_periodreopening
+             WHERE period_id = OLD.id AND state = 'granted' AND granted_xact = pg_current_xact_id())) THEN
+        RAISE EXCEPTION 'period % is closed and stays closed', OLD.starts_on
+            USING ERRCODE = 'TK003', HINT = 'Two people can reopen it, with a reason.';
+    END IF;
+    IF OLD.state = 'open' AND NEW.state = 'closed' THEN
+        RAISE EXCEPTION 'period % has to be closing before it is closed', OLD.starts_on USING ERRCODE = 'TK003';
     END IF;
     IF (NEW.starts_on, NEW.ends_on, NEW.fiscal_year_id) IS DISTINCT FROM (OLD.starts_on, OLD.ends_on, OLD.fiscal_year_id) THEN
         RAISE EXCEPTION 'the dates of period % are fixed', OLD.starts_on USING ERRCODE = 'TK003';
@@ -72,7 +79,9 @@ BEGIN
     NEW.recorded_at := now();
     NEW.xact := pg_current_xact_id();
     SELECT * INTO period FROM ledger_period WHERE id = NEW.period_id FOR SHARE;
-    IF period.state IS DISTINCT FROM 'open' THEN
+    -- While it is closing, a period takes what the close itself needs.
+    IF period.state IS DISTINCT FROM 'open' AND NOT (period.state = 'closing' AND NEW.kind IN (
+            'usage', 'overage', 'billed', 'difference', 'accrual', 'adjustment', 'reversal')) THEN
         RAISE EXCEPTION 'period % is %', period.starts_on, coalesce(period.state, 'unknown')
             USING ERRCODE = 'TK003', HINT = 'Post to the open period; effective_on keeps the date of the fact.';
     END IF;
@@ -176,6 +185,10 @@ BEGIN
         SELECT format('entry %s does not mirror entry %s', entry, head.reverses_id) INTO fault
           FROM ledger_posting WHERE entry_id IN (entry, head.reverses_id)
          GROUP BY account_id, currency HAVING sum(amount) <> 0 LIMIT 1;
+        IF fault IS NULL AND head.approved_by_id IS NULL
+                AND (SELECT kind FROM ledger_journalentry WHERE id = head.reverses_id) <> 'accrual' THEN
+            fault := format('entry %s: a reversal needs a second person; only an accrual is reversed without', entry);
+        END IF;
         RETURN fault;
     END IF;
     SELECT format('entry %s: a %s entry may not debit %s against %s', entry, head.kind, d.account_class, c.account_class)
@@ -238,10 +251,19 @@ REVOKE DELETE ON ledger_account, ledger_period, ledger_fiscalyear, ledger_provid
 
 INSERT INTO ledger_routing (kind, debit_class, credit_class) VALUES
     ('fund', 'reserve', 'authority'),
+    ('supplement', 'reserve', 'authority'),
+    ('cut', 'authority', 'reserve'),
+    ('lapse', 'authority', 'reserve'),
+    ('conversion', 'reserve', 'trading'),
+    ('conversion', 'trading', 'reserve'),
+    ('conversion', 'trading', 'trading'),
+    ('conversion', 'reserve', 'reserve'),
+    ('accrual', 'accrued', 'metered'),
     ('pool_open', 'pool', 'reserve'),
     ('pool_return', 'reserve', 'pool'),
     ('award', 'committed', 'pool'),
     ('grant', 'committed', 'reserve'),
+    ('grant', 'committed', 'pool'),
     ('release', 'line', 'committed'),
     ('usage', 'metered', 'line'),
     ('overage', 'metered', 'variance'),
@@ -255,3 +277,8 @@ INSERT INTO ledger_routing (kind, debit_class, credit_class) VALUES
     ('return', 'pool', 'committed'),
     ('return', 'reserve', 'committed'),
     ('transfer', 'line', 'line');
+-- An adjustment may touch any account but the authority, which only funding, cuts and lapse may move.
+INSERT INTO ledger_routing (kind, debit_class, credit_class)
+SELECT 'adjustment', d, c
+  FROM unnest(ARRAY['reserve', 'pool', 'committed', 'line', 'metered', 'billed', 'variance', 'accrued']) d
+ CROSS JOIN unnest(ARRAY['reserve', 'pool', 'committed', 'line', 'metered', 'billed', 'variance', 'accrued']) c;

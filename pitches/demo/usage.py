@@ -5,7 +5,6 @@ have: records, and on the quotas of line and key the sum of what they were charg
 """
 
 import random
-import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
@@ -14,6 +13,7 @@ from functools import partial
 from allocations.metering.types import Tokens
 from allocations.models import Allocation, AllocationLine, Quota, QuotaKey
 from allocations.services import key_issue
+from ledger.ids import uuid7
 from ledger.models import AiModel, Rate, SettleKind, UsageRecord
 from ledger.rating import cost
 from ledger.selectors import rate_in_force
@@ -128,7 +128,7 @@ def _record(
     tokens = Tokens(input=max(tokens_in - cached, 0), cache_read=cached, output=out)
     charged = cost(rate, tokens)
     return UsageRecord(
-        request_id=uuid.UUID(int=dice.getrandbits(128), version=4),
+        request_id=uuid7(moment),
         sent_at=moment,
         settled_at=moment + timedelta(seconds=dice.uniform(1, 40)),
         account=line.account,

@@ -180,7 +180,10 @@ def test_a_balanced_entry_between_the_wrong_accounts_is_refused(app: psycopg.Con
 
 
 def test_a_closed_period_takes_nothing_and_stays_closed(app: psycopg.Connection, books: Books) -> None:
-    app.execute("UPDATE ledger_period SET state = 'closed' WHERE now()::date BETWEEN starts_on AND ends_on")
+    with pytest.raises(psycopg.Error, match="has to be closing before"), app.transaction():
+        app.execute("UPDATE ledger_period SET state = 'closed' WHERE now()::date BETWEEN starts_on AND ends_on")
+    for state in ("closing", "closed"):
+        app.execute("UPDATE ledger_period SET state = %s WHERE now()::date BETWEEN starts_on AND ends_on", (state,))
     with pytest.raises(psycopg.Error, match="stays closed"), app.transaction():
         app.execute("UPDATE ledger_period SET state = 'open' WHERE now()::date BETWEEN starts_on AND ends_on")
     with pytest.raises(psycopg.Error, match=r"period \d{4}-\d\d-01 is closed"):
@@ -209,7 +212,7 @@ def test_a_reversal_must_mirror_its_entry(app: psycopg.Connection, books: Books)
     mirror = app.execute(
         """INSERT INTO ledger_journalentry
            (kind, source, key, fingerprint, period_id, effective_on, actor_id, reason, memo, reverses_id)
-           SELECT 'reversal', 'raw', 'k', '', period_id, effective_on, actor_id, '', '', id
+           SELECT 'reversal', 'raw', 'k', '', period_id, effective_on, actor_id, 'Mistake', '', id
              FROM ledger_journalentry WHERE id = %s RETURNING id""",
         (entry.pk,),
     ).fetchone()

@@ -225,7 +225,7 @@ def test_the_page_of_an_entry_shows_postings_reason_and_seal(budget: Budget) -> 
 def test_a_reversal_and_its_entry_name_each_other(budget: Budget) -> None:
     pool_open(actor=budget.company.system, code="pool:x", name="Mistake", amount=usd(10), reason="Typo", key="x")
     wrong = JournalEntry.objects.latest("pk")
-    right = entry_reverse(actor=budget.company.hana, entry=wrong, reason="Opened twice")
+    right = entry_reverse(actor=budget.company.hana, entry=wrong, reason="Opened twice", approved_by=budget.company.lou)
     client = budget.company.client(budget.company.hana)
 
     def notes(entry: JournalEntry) -> str:

@@ -56,7 +56,8 @@ def test_a_float_is_refused() -> None:
 def test_a_late_fact_keeps_its_date_and_lands_in_the_open_period() -> None:
     books = open_books()
     late = today().replace(day=1) - timedelta(days=1)
-    Period.objects.filter(ends_on__lte=late).update(state=PeriodState.CLOSED)
+    for state in (PeriodState.CLOSING, PeriodState.CLOSED):
+        Period.objects.filter(ends_on__lte=late).update(state=state)
 
     legs = [Leg(books.committed, Decimal(5)), Leg(books.pool, Decimal(-5))]
     entry = entry_post(actor=books.actor, kind=EntryKind.AWARD, source="test", key="late", legs=legs, effective_on=late)
@@ -68,7 +69,8 @@ def test_a_late_fact_keeps_its_date_and_lands_in_the_open_period() -> None:
 
 def test_nothing_is_posted_when_no_period_is_open() -> None:
     books = open_books()
-    Period.objects.update(state=PeriodState.CLOSED)
+    for state in (PeriodState.CLOSING, PeriodState.CLOSED):
+        Period.objects.update(state=state)
     entries = JournalEntry.objects.count()
     with pytest.raises(Refused, match="No accounting period is open"):
         books.award("5")

@@ -10,6 +10,7 @@ from ledger.money import usd
 from ledger.selectors import reserve_account, statement, trial_balance
 from ledger.services import entry_reverse, pool_return
 from teams.errors import Refused
+from teams.services import user_create
 from tests.ledger.books import open_books
 
 pytestmark = pytest.mark.django_db
@@ -62,14 +63,17 @@ def test_a_reversal_restores_every_balance_and_both_entries_stay_in_the_sums() -
     books = open_books()
     before = books.balances()
     entry = books.award("75")
+    second = user_create(actor=books.actor, email="lou@acorn.example", name="Lou Example")
 
-    mirror = entry_reverse(actor=books.actor, entry=entry, reason="Awarded to the wrong team")
+    mirror = entry_reverse(
+        actor=books.actor, entry=entry, reason="Awarded to the wrong team", approved_by=second
+    )
 
     assert books.balances() == before
     assert mirror.reverses == entry
     assert len(statement(books.pool)) == 3
     with pytest.raises(Refused, match="already reversed"):
-        entry_reverse(actor=books.actor, entry=entry, reason="Again")
+        entry_reverse(actor=books.actor, entry=entry, reason="Again", approved_by=second)
 
 
 def test_a_pool_cannot_award_more_than_it_has() -> None:
