@@ -65,9 +65,7 @@ def test_a_reversal_restores_every_balance_and_both_entries_stay_in_the_sums() -
     entry = books.award("75")
     second = user_create(actor=books.actor, email="lou@acorn.example", name="Lou Example")
 
-    mirror = entry_reverse(
-        actor=books.actor, entry=entry, reason="Awarded to the wrong team", approved_by=second
-    )
+    mirror = entry_reverse(actor=books.actor, entry=entry, reason="Awarded to the wrong team", approved_by=second)
 
     assert books.balances() == before
     assert mirror.reverses == entry
