@@ -21,6 +21,12 @@ def proposed_it(user: Person, rate: Any) -> bool:
     return isinstance(rate, Rate) and rate.proposed_by_id == user.pk
 
 
+@Predicate
+def began_it(user: Person, target: Any) -> bool:
+    """Say whether somebody proposed a correction or asked to reopen a period."""
+    return user.pk in {getattr(target, "proposed_by_id", None), getattr(target, "asked_by_id", None)}
+
+
 reads_ledger = is_finance | is_auditor
 
 allow("ledger", is_platform_admin | is_auditor)
@@ -32,6 +38,13 @@ allow("ledger.add_rate", is_platform_admin | is_finance | is_system)
 # Two pairs of eyes: nobody approves the price that they proposed.
 allow("ledger.approve_rate", (is_finance & ~proposed_it) | is_system)
 allow("ledger.fund_year", is_finance | is_system)
+allow("ledger.close_period", is_finance)
+allow("ledger.propose_correction", is_finance)
+allow("ledger.withdraw_correction", is_finance & began_it)
+# What one person of finance began another decides.
+allow("ledger.decide_correction", is_finance & ~began_it)
+allow("ledger.reopen_period", is_finance & ~began_it)
+allow("ledger.record_exchange_rate", is_finance | is_system)
 for model in ("provider", "aimodel"):
     allow(f"ledger.view_{model}", is_platform_admin | reads_ledger)
     allow(f"ledger.add_{model}", is_platform_admin | is_system)

@@ -55,7 +55,7 @@ def entry_post(
     with another content, InexactAmount for amounts finer than twelve places.
     """
     legs = sorted(legs, key=lambda leg: leg.account.pk)
-    _require_balance(legs)
+    require_balance(legs)
     fingerprint = _fingerprint(kind, legs, effective_on, reason, reverses)
     day = effective_on or today()
     if day > today():
@@ -122,7 +122,8 @@ def entry_reverse(
     )
 
 
-def _require_balance(legs: Sequence[Leg]) -> None:
+def require_balance(legs: Sequence[Leg]) -> None:
+    """Raise Refused (unbalanced) unless postings are two or more, none zero, and sum to zero in each currency."""
     totals: dict[str, Decimal] = {}
     for leg in legs:
         totals[leg.account.currency] = totals.get(leg.account.currency, Decimal(0)) + exact(leg.amount)

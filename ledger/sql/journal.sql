@@ -164,6 +164,20 @@ CREATE FUNCTION ledger_entry_canonical(entry bigint) RETURNS text LANGUAGE sql S
     FROM ledger_journalentry e WHERE e.id = entry
 $$;
 
+-- [12] A reversal has a second person, but for an accrual's, which falls due by itself. What the usage subledger
+-- stands behind is not turned round: the subledger would still say that it was used.
+CREATE FUNCTION ledger_reversal_fault(head ledger_journalentry) RETURNS text LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    reversed text := (SELECT kind FROM ledger_journalentry WHERE id = head.reverses_id);
+BEGIN
+    IF reversed IN ('usage', 'overage', 'reversal') THEN
+        RETURN format('entry %s: a %s entry cannot be reversed, post an adjustment', head.id, reversed);
+    ELSIF reversed <> 'accrual' AND head.approved_by_id IS NULL THEN
+        RETURN format('entry %s: a reversal needs a second person', head.id);
+    END IF;
+    RETURN NULL;
+END $$;
+
 -- [1] balanced, at least two postings; [6] routed; [10] a reversal mirrors its entry. Returns NULL or the fault.
 CREATE FUNCTION ledger_entry_fault(entry bigint) RETURNS text LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -185,11 +199,7 @@ BEGIN
         SELECT format('entry %s does not mirror entry %s', entry, head.reverses_id) INTO fault
           FROM ledger_posting WHERE entry_id IN (entry, head.reverses_id)
          GROUP BY account_id, currency HAVING sum(amount) <> 0 LIMIT 1;
-        IF fault IS NULL AND head.approved_by_id IS NULL
-                AND (SELECT kind FROM ledger_journalentry WHERE id = head.reverses_id) <> 'accrual' THEN
-            fault := format('entry %s: a reversal needs a second person; only an accrual is reversed without', entry);
-        END IF;
-        RETURN fault;
+        RETURN coalesce(fault, ledger_reversal_fault(head));
     END IF;
     SELECT format('entry %s: a %s entry may not debit %s against %s', entry, head.kind, d.account_class, c.account_class)
       INTO fault

@@ -1,0 +1,133 @@
+"""What must be true before a period is closed: a checklist that every floor adds its items to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+
+from django.db.models import F, Max, Sum
+
+from ledger.models import (
+    AccountClass,
+    CloseAcceptance,
+    Correction,
+    CorrectionState,
+    Period,
+    PeriodState,
+    Posting,
+    UsageArchive,
+    UsagePosting,
+    UsageRecord,
+)
+from ledger.money import show
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What an item finds for a period: done, or in words what is open and the page where it is worked on."""
+
+    is_done: bool
+    words: str
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of the checklist. What `may_be_accepted` can be closed over, by name and with a reason."""
+
+    name: str
+    title: str
+    look: Callable[[Period], Finding]
+    may_be_accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedItem:
+    """An item as it stands for a period, and its acceptance when there is one."""
+
+    item: Item
+    finding: Finding
+    acceptance: CloseAcceptance | None
+
+    @property
+    def is_settled(self) -> bool:
+        """Say whether the period can be closed as far as this item goes."""
+        return self.finding.is_done or self.acceptance is not None
+
+
+_ITEMS: dict[str, Item] = {}
+
+
+def register(*items: Item) -> None:
+    """Add items to every period's checklist."""
+    _ITEMS.update({item.name: item for item in items})
+
+
+def item_of(name: str) -> Item | None:
+    """Return an item by its stable name."""
+    return _ITEMS.get(name)
+
+
+def checklist(period: Period) -> list[CheckedItem]:
+    """Return every item as it stands now. An acceptance holds only for what was found when it was given."""
+    given = {row.item: row for row in period.acceptances.select_related("accepted_by").order_by("pk")}
+    return [_checked(item, item.look(period), given) for item in _ITEMS.values()]
+
+
+def _checked(item: Item, finding: Finding, given: dict[str, CloseAcceptance]) -> CheckedItem:
+    acceptance = given.get(item.name)
+    holds = acceptance is not None and acceptance.found == finding.words and not finding.is_done
+    return CheckedItem(item, finding, acceptance if holds else None)
+
+
+def moments(period: Period) -> tuple[datetime, datetime]:
+    """Return the first moment of a period and the first after it, UTC."""
+    first = datetime.combine(period.starts_on, time.min, UTC)
+    return first, datetime.combine(period.ends_on + timedelta(days=1), time.min, UTC)
+
+
+def _earlier_closed(period: Period) -> Finding:
+    earlier = Period.objects.filter(ends_on__lt=period.starts_on).exclude(state=PeriodState.CLOSED)
+    first = earlier.order_by("starts_on").first()
+    if first is None:
+        return Finding(True, "All earlier periods are closed.")
+    return Finding(False, f"Period {first} is {first.get_state_display().lower()}.", f"/ledger/periods/{first}/")
+
+
+def _usage_posted(period: Period) -> Finding:
+    first, after = moments(period)
+    recorded = UsageRecord.objects.filter(settled_at__gte=first, settled_at__lt=after).count()
+    buckets = UsagePosting.objects.filter(hour__gte=first, hour__lt=after).values("account", "provider", "hour")
+    posted = sum(row["most"] for row in buckets.annotate(most=Max("records")))
+    if UsageArchive.objects.filter(settled_before__gt=first).exists() or recorded == posted:
+        return Finding(True, f"All {posted:,} usage records are posted.")
+    return Finding(False, f"{recorded - posted:,} of {recorded:,} usage records are not posted yet.")
+
+
+def _usage_accrued(period: Period) -> Finding:
+    open_ = [f"{row['account__provider__name']} {show(row['left'], row['currency'])}" for row in clearing(period)]
+    if not open_:
+        return Finding(True, "What was metered is billed or accrued.")
+    return Finding(False, f"Metered, and neither billed nor accrued: {', '.join(open_)}.")
+
+
+def clearing(period: Period) -> list[dict[str, object]]:
+    """Return what each Metered account holds at a period's end by the dates of the facts, where it is not zero."""
+    rows = Posting.objects.filter(
+        account__account_class=AccountClass.METERED, entry__effective_on__lte=period.ends_on
+    ).values("account", "account__provider__name", "currency")
+    return list(rows.annotate(left=Sum(F("amount"))).exclude(left=0).order_by("account"))
+
+
+def _corrections_decided(period: Period) -> Finding:
+    waiting = Correction.objects.filter(state=CorrectionState.PROPOSED, effective_on__lte=period.ends_on).count()
+    if not waiting:
+        return Finding(True, "No correction waits for a decision.")
+    return Finding(False, f"{waiting} corrections wait for a decision.", "/ledger/corrections/")
+
+
+register(
+    Item("earlier_closed", "Earlier periods are closed", _earlier_closed, may_be_accepted=False),
+    Item("usage_posted", "Usage is posted", _usage_posted, may_be_accepted=False),
+    Item("corrections_decided", "Corrections are decided", _corrections_decided, may_be_accepted=True),
+    Item("usage_accrued", "Usage not yet billed is accrued", _usage_accrued, may_be_accepted=True),
+)
