@@ -77,7 +77,7 @@ def entry_post(
     if first is not None:
         return _same_or_clash(first, fingerprint)
     _require_funds(legs, balances)
-    entry_id = _insert({**fields, "period_id": period_for(day).pk})
+    entry_id = _insert({**fields, "period_id": period_for(day, kind).pk})
     if entry_id is None:
         return _same_or_clash(JournalEntry.objects.get(source=source, key=key), fingerprint)
     Posting.objects.bulk_create(
