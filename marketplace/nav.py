@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from allocations.selectors.pages import unsettled_count
+from ledger.selectors.desk import corrections_waiting_count
 from teams.models import User
 from teams.selectors import unread_count
 
@@ -72,6 +73,9 @@ def _finance(user: User, link: Any) -> list[Link]:
         link("Overview", "ledger:overview", exact=True),
         link("Trial balance", "ledger:trial_balance"),
         link("Journal", "ledger:entries"),
+        link("Budget", "ledger:budget"),
+        link("Periods", "ledger:periods"),
+        link("Corrections", "ledger:corrections", count=corrections_waiting_count()),
         link("Unsettled holds", "allocations:unsettled", count=unsettled_count()),
     ]
 

@@ -3,10 +3,21 @@
 -- adjustment, a return or a reversal can never take money that is spent or held.
 CREATE FUNCTION allocations_limit_follow() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = public, pg_temp AS $$
+DECLARE
+    used numeric;
 BEGIN
+    IF (SELECT kind FROM ledger_journalentry WHERE id = NEW.entry_id) = 'usage' THEN
+        RETURN NULL;
+    END IF;
+    SELECT q.spent + q.held INTO used
+      FROM allocations_quota q JOIN allocations_allocationline l ON l.id = q.line_id
+     WHERE l.account_id = NEW.account_id AND q."limit" + NEW.amount < q.spent + q.held FOR NO KEY UPDATE OF q;
+    IF FOUND THEN
+        RAISE EXCEPTION 'The line has % % spent or held: its limit cannot go below that.', trim_scale(used), NEW.currency
+            USING ERRCODE = 'TK006';
+    END IF;
     UPDATE allocations_quota q SET "limit" = q."limit" + NEW.amount
-      FROM allocations_allocationline l, ledger_journalentry e
-     WHERE l.account_id = NEW.account_id AND q.line_id = l.id AND e.id = NEW.entry_id AND e.kind <> 'usage';
+      FROM allocations_allocationline l WHERE l.account_id = NEW.account_id AND q.line_id = l.id;
     RETURN NULL;
 END $$;
 CREATE TRIGGER limit_follow AFTER INSERT ON ledger_posting

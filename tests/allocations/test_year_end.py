@@ -3,7 +3,6 @@
 from decimal import Decimal
 
 import pytest
-from django.db import IntegrityError
 
 from allocations.models import Allocation, AllocationState, Quota
 from allocations.services import allocation_expire, allocation_return, grant_make, year_end
@@ -38,8 +37,11 @@ def test_an_adjustment_moves_the_quotas_limit_with_the_line(budget: Budget) -> N
 def test_nothing_takes_money_that_a_call_holds(budget: Budget) -> None:
     line, _ = standard(budget.claims)
     budget.till.admit(budget.prod, budget.claims.lines.get(tier=Tier.STANDARD), "250")
-    with pytest.raises(IntegrityError, match="quota_is_hard"):
+    with pytest.raises(
+        Refused, match=r"The line has 250 USD spent or held: its limit cannot go below that\."
+    ) as refused:
         adjust(budget, line, "120")
+    assert refused.value.code == "spent_or_held"
 
 
 def test_an_ended_allocation_gives_back_what_it_did_not_spend(budget: Budget) -> None:
