@@ -7,6 +7,8 @@ from ledger import views
 app_name = "ledger"
 urlpatterns = [
     path("", views.overview, name="overview"),
+    path("year.csv", views.waterfall_csv, name="waterfall_csv"),
+    path("year-burn.csv", views.year_burn_csv, name="year_burn_csv"),
     path("trial-balance/", views.trial_balance, name="trial_balance"),
     path("trial-balance.csv", views.trial_balance_csv, name="trial_balance_csv"),
     path("accounts/<str:code>/", views.account, name="account"),
