@@ -6,5 +6,8 @@ class LedgerConfig(AppConfig):
 
     def ready(self) -> None:
         from ledger import waiting
+        from ledger.reports.base import register
+        from ledger.reports.trial import TrialBalance
 
+        register(TrialBalance)
         waiting.register(waiting.of_the_ledger)
