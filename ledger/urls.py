@@ -3,10 +3,13 @@
 from django.urls import path
 
 from ledger import views, views_desk
+from ledger.reports import views as reports
 
 app_name = "ledger"
 urlpatterns = [
     path("", views.overview, name="overview"),
+    path("year.csv", views.waterfall_csv, name="waterfall_csv"),
+    path("year-burn.csv", views.year_burn_csv, name="year_burn_csv"),
     path("trial-balance/", views.trial_balance, name="trial_balance"),
     path("trial-balance.csv", views.trial_balance_csv, name="trial_balance_csv"),
     path("accounts/<str:code>/", views.account, name="account"),
@@ -32,4 +35,10 @@ urlpatterns = [
     path("corrections/C-<int:pk>/<str:decision>/", views_desk.correction_decide, name="correction_decide"),
     path("rates/", views.rates, name="rates"),
     path("rates/<int:pk>/approve/", views.rate_approve, name="rate_approve"),
+    path("reports/", reports.reports, name="reports"),
+    path("reports/<slug:slug>/", reports.report, name="report"),
+    *(
+        path(f"reports/<slug:slug>.{suffix}", reports.report_file, {"suffix": suffix}, name=f"report_{suffix}")
+        for suffix in reports.WRITERS
+    ),
 ]

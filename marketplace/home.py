@@ -12,8 +12,9 @@ from django.views.decorators.http import require_safe
 
 from allocations.models import Allocation
 from allocations.selectors import pages as allocation_pages
-from ledger.money import show
-from ledger.selectors import pages as ledger_pages
+from ledger.selectors.year import year_figures
+from ledger.waiting import many
+from ledger.waiting import things_waiting as finance_waiting
 from pitches.models import Round
 from pitches.selectors.desk import desk_of
 from pitches.selectors.lists import next_step, offers_waiting
@@ -30,7 +31,7 @@ LIVE_ROUNDS = (RoundState.OPEN, RoundState.REVIEWING, RoundState.VOTING, RoundSt
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One thing to do: what, why, where, and by when if there is a date."""
+    """One thing to do: what, why, where ("" when no page is for it), and by when if there is a date."""
 
     title: str
     why: str
@@ -62,7 +63,7 @@ def home(request: UserRequest) -> HttpResponse:
         "open_rounds": list(open_rounds()[:MOST]),
         "may_pitch": teams_of(user).exists(),
         "sees_year": sees_year,
-        "year": ledger_pages.year_figures() if sees_year else None,
+        "year": year_figures() if sees_year else None,
     }
     return render(request, "home.html", context)
 
@@ -112,26 +113,14 @@ def _committee(user: User, one: Round) -> Iterator[Waiting]:
         return
     desk, url = desk_of(user, one), reverse("admin:pitches_round_desk", args=[one.pk])
     if one.state == RoundState.REVIEWING and desk.to_review:
-        yield Waiting(f"{_many(desk.to_review, 'review')} to write", one.name, url, one.reviews_close_at)
+        yield Waiting(f"{many(desk.to_review, 'review')} to write", one.name, url, one.reviews_close_at)
     if one.state == RoundState.VOTING and desk.to_vote:
-        yield Waiting(f"{_many(desk.to_vote, 'ballot')} to cast", one.name, url, one.voting_closes_at)
+        yield Waiting(f"{many(desk.to_vote, 'ballot')} to cast", one.name, url, one.voting_closes_at)
     if one.state == RoundState.DECIDING and desk.undecided and user.has_perm("pitches.run_round", one):
-        yield Waiting(f"{_many(desk.undecided, 'pitch', 'pitches')} to decide", one.name, url)
+        yield Waiting(f"{many(desk.undecided, 'pitch', 'pitches')} to decide", one.name, url)
 
 
 def _finance(user: User) -> Iterator[Waiting]:
-    proposals = ledger_pages.rate_proposals_count()
-    if proposals and user.has_perm("ledger.approve_rate"):
-        yield Waiting(f"{_many(proposals, 'proposed price')} to approve", "Rate card", reverse("ledger:rates"))
-    lines = allocation_pages.unsettled_count()
-    if lines:
-        amount = show(allocation_pages.unsettled_total())
-        yield Waiting(
-            f"{amount} unsettled on {_many(lines, 'line')}",
-            "Held by calls whose process went away",
-            reverse("allocations:unsettled"),
-        )
-
-
-def _many(count: int, one: str, more: str = "") -> str:
-    return f"{count} {one if count == 1 else more or one + 's'}"
+    for thing in finance_waiting():
+        if user.has_perm(thing.permission):
+            yield Waiting(thing.title, thing.why, thing.url)

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from allocations.selectors.pages import unsettled_count
+from ledger.reports.base import visible_to
 from ledger.selectors.desk import corrections_waiting_count
 from teams.models import User
 from teams.selectors import unread_count
@@ -67,8 +68,9 @@ def _everybody(user: User, link: Any) -> list[Link]:
 
 
 def _finance(user: User, link: Any) -> list[Link]:
+    reports = [link("Reports", "ledger:reports")] if visible_to(user) else []
     if not user.has_perm("ledger.view_ledger"):
-        return []
+        return reports
     return [
         link("Overview", "ledger:overview", exact=True),
         link("Trial balance", "ledger:trial_balance"),
@@ -76,6 +78,7 @@ def _finance(user: User, link: Any) -> list[Link]:
         link("Budget", "ledger:budget"),
         link("Periods", "ledger:periods"),
         link("Corrections", "ledger:corrections", count=corrections_waiting_count()),
+        *reports,
         link("Unsettled holds", "allocations:unsettled", count=unsettled_count()),
     ]
 

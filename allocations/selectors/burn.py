@@ -4,15 +4,11 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 
-from django.db.models import Sum
-from django.db.models.functions import TruncDate
-
 from allocations.models import Allocation
 from allocations.selectors.allocation import quota_figures
-from ledger.models import UsageRecord
+from ledger.models import Account
 from ledger.selectors import today
-
-PACE_DAYS = 7
+from ledger.selectors.spend import charged_by_day, daily_pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +32,11 @@ def burn_down(allocation: Allocation) -> list[BurnDay]:
     The forecast goes on at the mean daily spend of the last seven days, to zero at the least.
     """
     limit = quota_figures(allocation).limit
-    spent_on = _spent_by_day(allocation)
+    spent_on = charged_by_day(Account.objects.filter(line__allocation=allocation))
     first = min([allocation.starts_on, *spent_on])
     days = [first + timedelta(days=place) for place in range((allocation.ends_on - first).days + 1)]
-    pace = _pace(spent_on)
-    rows, left, now = [], limit, today()
+    now = today()
+    rows, left, pace = [], limit, daily_pace(spent_on, now)
     for place, day in enumerate(days, start=1):
         plan = limit * (len(days) - place) / len(days)
         if day <= now:
@@ -51,18 +47,3 @@ def burn_down(allocation: Allocation) -> list[BurnDay]:
             ahead = max(left - pace * (day - now).days, Decimal(0))
             rows.append(BurnDay(day, None, None, plan, ahead))
     return rows
-
-
-def _spent_by_day(allocation: Allocation) -> dict[date, Decimal]:
-    rows = (
-        UsageRecord.objects.filter(account__line__allocation=allocation)
-        .annotate(day=TruncDate("settled_at"))
-        .values("day")
-        .annotate(spent=Sum("charged"))
-    )
-    return {row["day"]: row["spent"] for row in rows}
-
-
-def _pace(spent_on: dict[date, Decimal]) -> Decimal:
-    since = today() - timedelta(days=PACE_DAYS)
-    return sum((spent for day, spent in spent_on.items() if day > since), Decimal(0)) / PACE_DAYS

@@ -7,7 +7,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from django.db.models import Count, DecimalField, OuterRef, Prefetch, Q, QuerySet, Subquery, Sum
+from django.db.models import DecimalField, OuterRef, Prefetch, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from allocations.models import (
@@ -21,12 +21,14 @@ from allocations.models import (
     StopBehaviour,
 )
 from allocations.selectors.burn import BurnDay
-from ledger.models import AccountClass, AiModel, Tier, UsageRecord
+from ledger.models import Account, AccountClass, AiModel, Tier, UsageRecord
 from ledger.selectors import rates_at
+from ledger.selectors.spend import KeyUse, use_by_key
 from teams.models import Role, Team
 from teams.selectors import Person, has_role, standing
 
 ZERO = Decimal(0)
+NO_USE = KeyUse(0, ZERO)
 LIVE_STATES = (AllocationState.ACTIVE, AllocationState.SUSPENDED, AllocationState.EXHAUSTED, AllocationState.SCHEDULED)
 
 
@@ -84,14 +86,14 @@ def key_rows(allocation: Allocation) -> list[KeyRow]:
     """Return the keys of an allocation, usable ones first, newest first."""
     keys = list(_keys_with_facts().filter(allocation=allocation).order_by("-pk"))
     used = _usage_24h(allocation)
-    rows = [_key_row(key, used.get(key.pk, (0, ZERO))) for key in keys]
+    rows = [_key_row(key, used.get(key.pk, NO_USE)) for key in keys]
     return sorted(rows, key=lambda row: row.key.state == KeyState.REVOKED)
 
 
 def key_row(key: QuotaKey) -> KeyRow:
     """Return one key as its page shows it."""
     found = _keys_with_facts().get(pk=key.pk)
-    return _key_row(found, _usage_24h(found.allocation).get(key.pk, (0, ZERO)))
+    return _key_row(found, _usage_24h(found.allocation).get(key.pk, NO_USE))
 
 
 def _keys_with_facts() -> QuerySet[QuotaKey]:
@@ -106,17 +108,12 @@ def _keys_with_facts() -> QuerySet[QuotaKey]:
     )
 
 
-def _usage_24h(allocation: Allocation) -> dict[int, tuple[int, Decimal]]:
+def _usage_24h(allocation: Allocation) -> dict[int, KeyUse]:
     since = datetime.now(UTC) - timedelta(hours=24)
-    rows = (
-        UsageRecord.objects.filter(account__line__allocation=allocation, settled_at__gte=since)
-        .values("key_id")
-        .annotate(calls=Count("pk"), spent=Sum("charged"))
-    )
-    return {row["key_id"]: (row["calls"], row["spent"]) for row in rows}
+    return use_by_key(Account.objects.filter(line__allocation=allocation), since=since)
 
 
-def _key_row(key: QuotaKey, used: tuple[int, Decimal]) -> KeyRow:
+def _key_row(key: QuotaKey, used: KeyUse) -> KeyRow:
     annotated: Any = key
     secrets = list(key.secrets.all())
     words, look = _state_words(key, secrets)
@@ -128,8 +125,8 @@ def _key_row(key: QuotaKey, used: tuple[int, Decimal]) -> KeyRow:
         held=key.quota.held,
         state_words=words,
         state_class=look,
-        calls_24h=used[0],
-        spent_24h=used[1],
+        calls_24h=used.calls,
+        spent_24h=used.spent,
         in_flight=annotated.in_flight,
         last_used_at=annotated.last_used_at,
     )

@@ -27,9 +27,3 @@ def team_allocations(team: Team) -> dict[str, object]:
     """Show the allocations of a team as gauges."""
     rows = list(pages.with_figures(pages.allocations_of_teams([team])))
     return {"allocations": rows, "show_team": False}
-
-
-@register.inclusion_tag("allocations/parts/unsettled.html")
-def unsettled_strip() -> dict[str, object]:
-    """Say how much is held by calls whose process went away."""
-    return {"count": pages.unsettled_count(), "total": pages.unsettled_total()}

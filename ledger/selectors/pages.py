@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from django.db.models import Case, F, Q, QuerySet, Sum, Value, When
+from django.db.models import Case, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -14,15 +14,13 @@ from ledger.models import (
     AccountBalance,
     AccountClass,
     AiModel,
+    FiscalYear,
     JournalEntry,
-    Period,
-    PeriodState,
     Posting,
     Rate,
 )
-from ledger.selectors.journal import TrialRow, current_fiscal_year, trial_balance
+from ledger.selectors.journal import TrialRow, trial_balance
 from ledger.selectors.rates import rates_at
-from teams.errors import Refused
 
 ZERO = Decimal(0)
 
@@ -118,41 +116,6 @@ def entry_postings(entry: JournalEntry) -> list[Posting]:
 
 
 @dataclass(frozen=True, slots=True)
-class YearFigures:
-    """How the fiscal year's money stands, in USD: used, promised to somebody, and still in the reserve."""
-
-    name: str
-    starts_on: date
-    ends_on: date
-    funded: Decimal
-    used: Decimal
-    promised: Decimal
-
-    @property
-    def reserve(self) -> Decimal:
-        """Return what is neither used nor promised."""
-        return self.funded - self.used - self.promised
-
-
-def year_figures() -> YearFigures | None:
-    """Return how the money of today's fiscal year stands, None before its first funding.
-
-    Used is what was metered, billed or written off; promised is in pools, commitments and allocation lines.
-    """
-    try:
-        year = current_fiscal_year()
-    except Refused:
-        return None
-    sums = {
-        row["account__account_class"]: row["net"]
-        for row in AccountBalance.objects.values("account__account_class").annotate(net=Sum(F("debits") - F("credits")))
-    }
-    used = sum((sums.get(name, ZERO) for name in ("metered", "billed", "variance")), ZERO)
-    promised = sum((sums.get(name, ZERO) for name in ("pool", "committed", "line")), ZERO)
-    return YearFigures(year.name, year.starts_on, year.ends_on, -sums.get("authority", ZERO), used, promised)
-
-
-@dataclass(frozen=True, slots=True)
 class EnvelopeRow:
     """An envelope as a gauge: what went in, what went out, what is left, in its currency."""
 
@@ -162,9 +125,10 @@ class EnvelopeRow:
     left: Decimal
 
 
-def pool_rows() -> list[EnvelopeRow]:
-    """Return the pools, newest first."""
-    rows = AccountBalance.objects.filter(account__account_class=AccountClass.POOL).select_related("account")
+def pool_rows(year: FiscalYear) -> list[EnvelopeRow]:
+    """Return the pools of a fiscal year, newest first."""
+    pools = AccountBalance.objects.filter(account__account_class=AccountClass.POOL, account__fiscal_year=year)
+    rows = pools.select_related("account")
     return [EnvelopeRow(r.account, r.debits, r.credits, r.debits - r.credits) for r in rows.order_by("-account_id")]
 
 
@@ -172,12 +136,6 @@ def clearing_rows() -> list[AccountBalance]:
     """Return what was used and is not yet agreed with each provider: accounts that must go to zero."""
     rows = AccountBalance.objects.filter(account__account_class=AccountClass.METERED)
     return list(rows.select_related("account__provider").order_by("account__code"))
-
-
-def periods_open() -> list[Period]:
-    """Return the periods that have begun and take entries, oldest first."""
-    begun = Period.objects.filter(starts_on__lte=timezone.now().date(), state=PeriodState.OPEN)
-    return list(begun.order_by("starts_on"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +185,3 @@ def rate_proposals() -> list[ProposalRow]:
     rates = list(waiting)
     found = rates_at([rate.model for rate in rates], timezone.now())
     return [ProposalRow(rate, found.get(rate.model_id)) for rate in rates]
-
-
-def rate_proposals_count() -> int:
-    """Return how many rates wait for approval."""
-    return Rate.objects.filter(approved_at=None).count()

@@ -7,13 +7,14 @@ roll-up says where to look; the records themselves say what is posted.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from django.db import connection, transaction
 
-from ledger.models import Account, EntryKind, JournalEntry, Provider, UsageHour, UsagePosting
+from ledger.models import Account, EntryKind, JournalEntry, Provider, UsagePosting
+from ledger.selectors.spend import posted_until, rolled_until
 from ledger.services.posting import Leg, entry_post
 from teams.models import User
 
@@ -39,8 +40,6 @@ SELECT u.account_id, u.provider_id, b.hour, count(*), sum(u.charged), sum(u.over
  GROUP BY u.account_id, u.provider_id, b.hour
  ORDER BY b.hour, u.account_id, u.provider_id
 """
-# A metering transaction lasts milliseconds; one that began in an hour has committed long before this is over.
-OVERLAP = timedelta(hours=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ def usage_post(*, actor: User, since: datetime | None = None) -> list[JournalEnt
     transaction of its own, so an interrupted run keeps what it did. Returns the entries made.
     """
     usage_roll(since=since)
-    buckets = _differences(since or _unposted_since())
+    buckets = _differences(since or posted_until())
     accounts = Account.objects.in_bulk({bucket.account_id for bucket in buckets})
     providers = Provider.objects.in_bulk({bucket.provider_id for bucket in buckets})
     entries: list[JournalEntry] = []
@@ -78,19 +77,9 @@ def usage_roll(*, since: datetime | None = None) -> int:
     Without `since` it goes on where it ended, two hours back for what committed late.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT ledger_usage_roll(%s)", [since or _rolled_until()])
+        cursor.execute("SELECT ledger_usage_roll(%s)", [since or rolled_until()])
         changed: int = cursor.fetchone()[0]
     return changed
-
-
-def _rolled_until() -> datetime:
-    last = UsageHour.objects.order_by("-hour").values_list("hour", flat=True).first()
-    return last - OVERLAP if last else datetime.min.replace(tzinfo=UTC)
-
-
-def _unposted_since() -> datetime:
-    last = UsagePosting.objects.order_by("-hour").values_list("hour", flat=True).first()
-    return last - OVERLAP if last else datetime.min.replace(tzinfo=UTC)
 
 
 def _differences(since: datetime) -> list[Bucket]:

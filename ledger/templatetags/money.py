@@ -35,6 +35,12 @@ def money(value: Amount | None) -> str:
 
 
 @register.filter
+def in_currency(value: Decimal | None, currency: str) -> Money | None:
+    """Return an amount with its currency, for amounts that may be in another one than USD."""
+    return None if value is None else Money(value, currency)
+
+
+@register.filter
 def money_exact(value: Amount | None) -> str | SafeString:
     """Write an amount for people with every digit on hover."""
     if value is None or value == "":

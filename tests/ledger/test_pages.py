@@ -25,6 +25,8 @@ FINANCE = {"hana", "jo"}
 TEAM = {"ana", "bo", "kim"}
 PAGES = {
     "/ledger/": FINANCE,
+    "/ledger/year.csv": FINANCE,
+    "/ledger/year-burn.csv": FINANCE,
     "/ledger/trial-balance/": FINANCE,
     "/ledger/trial-balance.csv": FINANCE,
     "/ledger/journal/": FINANCE,
@@ -246,23 +248,6 @@ def test_the_journal_shows_all_kinds_or_one(budget: Budget) -> None:
         page_of(client.get("/ledger/journal/?kind=overage")).one("div", class_="empty").one("b").text == "No such entry"
     )
     assert client.get("/ledger/journal/?kind=nonsense").status_code == 422
-
-
-def test_the_overview_says_how_the_year_stands_and_what_waits(budget: Budget, rate: Rate) -> None:
-    budget.call()
-    usage_post(actor=budget.company.system)
-    budget.till.admit(budget.prod, budget.line, "2.5")
-    budget.till.die()
-
-    page = page_of(budget.company.client(budget.company.hana).get("/ledger/"))
-
-    assert page.one("div", class_="big").text == "$400.00 of $1,000.00"
-    assert page.all("svg", class_="gauge")[0].attrs["aria-label"] == (
-        "$1.00 used and $599.00 promised of $1,000.00: 0 percent used, 60 percent promised, $400.00 left"
-    )
-    words = page.one("main").text
-    assert "1 proposed price to approve" in words
-    assert "$2.50 unsettled on 1 line: calls whose process went away" in words
 
 
 def test_before_the_first_funding_every_page_says_what_to_do(company: Company) -> None:

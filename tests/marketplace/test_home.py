@@ -67,7 +67,7 @@ def test_finance_sees_the_year_and_what_waits_for_approval(budget: Budget) -> No
 
     page = page_of(budget.company.client(budget.company.hana).get("/"))
 
-    assert page.one("ul", class_="todo").text == "1 proposed price to approve Rate card"
+    assert page.one("ul", class_="todo").all("li")[0].text == "1 proposed price to approve Rate card"
     assert page.one("div", class_="big").text == "$400.00 of $1,000.00"
 
 

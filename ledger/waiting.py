@@ -1,0 +1,91 @@
+"""What waits for a decision of finance. Every floor says what of its own does, so that no floor imports one above it.
+
+A floor registers its source in its `AppConfig.ready`; the overview and the home page show what all of them say.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from django.urls import reverse
+
+from ledger.models import (
+    Correction,
+    CorrectionState,
+    Period,
+    PeriodReopening,
+    PeriodState,
+    Rate,
+    ReopeningState,
+)
+from ledger.selectors.journal import today
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One thing that waits: what, why, the page to act on ("" when there is none), and who may act on it."""
+
+    title: str
+    why: str
+    url: str
+    permission: str
+
+
+Source = Callable[[], Iterable[Waiting]]
+_SOURCES: list[Source] = []
+
+
+def register(source: Source) -> None:
+    """Add a source of things that wait; added again, it stays once."""
+    if source not in _SOURCES:
+        _SOURCES.append(source)
+
+
+def things_waiting() -> Iterator[Waiting]:
+    """Go through everything that waits for a decision of finance."""
+    for source in _SOURCES:
+        yield from source()
+
+
+def of_the_ledger() -> Iterator[Waiting]:
+    """Go through proposed prices and corrections, requests to reopen a period, and periods to close."""
+    yield from _rates()
+    yield from _corrections()
+    yield from _reopenings()
+    yield from _periods()
+
+
+def _rates() -> Iterator[Waiting]:
+    count = Rate.objects.filter(approved_at=None).count()
+    if count:
+        title = f"{many(count, 'proposed price')} to approve"
+        yield Waiting(title, "Rate card", reverse("ledger:rates"), "ledger.approve_rate")
+
+
+def _corrections() -> Iterator[Waiting]:
+    proposed = Correction.objects.filter(state=CorrectionState.PROPOSED).select_related("proposed_by", "reverses")
+    for one in proposed.order_by("pk"):
+        what = f"the reversal of {one.reverses}" if one.reverses else "an adjustment"
+        url = reverse("ledger:entry", args=[one.reverses_id]) if one.reverses_id else ""
+        why = f"{one.proposed_by}: {one.reason}"
+        yield Waiting(f"Decide on {what} ({one})", why, url, "ledger.decide_correction")
+
+
+def _reopenings() -> Iterator[Waiting]:
+    asked = PeriodReopening.objects.filter(state=ReopeningState.ASKED).select_related("asked_by", "period")
+    for one in asked.order_by("pk"):
+        why = f"{one.asked_by}: {one.reason}"
+        yield Waiting(f"Decide on reopening period {one.period}", why, "", "ledger.reopen_period")
+
+
+def _periods() -> Iterator[Waiting]:
+    over = list(Period.objects.filter(ends_on__lt=today()).exclude(state=PeriodState.CLOSED).order_by("starts_on"))
+    if len(over) == 1:
+        why = "Its close has begun" if over[0].state == PeriodState.CLOSING else "It is over"
+        yield Waiting(f"Close period {over[0]}", why, "", "ledger.close_period")
+    elif over:
+        yield Waiting(f"Close {len(over)} periods", f"{over[0]} to {over[-1]} are over", "", "ledger.close_period")
+
+
+def many(count: int, one: str, more: str = "") -> str:
+    """Write a number of things: "1 line", "3 lines"."""
+    return f"{count} {one if count == 1 else more or one + 's'}"
