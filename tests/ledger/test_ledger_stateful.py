@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from django.db import connections
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from pytest_django import DjangoDbBlocker
@@ -25,6 +25,7 @@ from allocations.models import Allocation, AllocationState, Quota
 from allocations.services import allocation_expire, allocation_return, key_issue
 from ledger.checks import CHECKS as LEDGER_CHECKS
 from ledger.checks import breaches
+from ledger.closing import checklist
 from ledger.models import Account, AccountBalance, AccountClass, EntryKind, JournalEntry, Period, PeriodState, Tier
 from ledger.models.journal import ENVELOPES
 from ledger.money import usd
@@ -36,6 +37,7 @@ from ledger.services import (
     correction_approve,
     entry_post,
     fiscal_year_open,
+    period_accept,
     period_close,
     period_close_begin,
     period_reopen_ask,
@@ -293,8 +295,14 @@ class Bookkeeping(RuleBasedStateMachine):
     @rule()
     def close_a_month(self) -> None:
         month = Period.objects.filter(state=PeriodState.OPEN, fiscal_year=self.past).order_by("starts_on").first()
-        if month is not None:
-            period_close(actor=self.company.hana, period=period_close_begin(actor=self.company.hana, period=month))
+        if month is None:
+            return
+        hana = self.company.hana
+        closing = period_close_begin(actor=hana, period=month)
+        for checked in checklist(closing):
+            if not checked.is_settled:  # such as what crashed processes still hold
+                period_accept(actor=hana, period=closing, item=checked.item.name, reason="Known")
+        period_close(actor=hana, period=closing)
 
     @rule()
     def reopen_a_month(self) -> None:
@@ -354,6 +362,7 @@ def test_any_order_of_bookkeeping_keeps_every_promise(
         deadline=None,
         suppress_health_check=list(HealthCheck),
         database=None,
+        phases=[Phase.generate],  # shrinking five hundred steps takes longer than reading them
     )
     with django_db_blocker.unblock():
         run_state_machine_as_test(Bookkeeping, settings=profile)
