@@ -16,6 +16,8 @@ urlpatterns = [
     path("journal/J-<int:pk>/", views.entry, name="entry"),
     path("rates/", views.rates, name="rates"),
     path("rates/<int:pk>/approve/", views.rate_approve, name="rate_approve"),
+    path("journal/J-<int:pk>/usage/", reports.usage_of_entry, name="entry_usage"),
+    path("journal/J-<int:pk>/usage.csv", reports.usage_of_entry_csv, name="entry_usage_csv"),
     path("reports/", reports.reports, name="reports"),
     path("reports/<slug:slug>/", reports.report, name="report"),
     *(
