@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -44,6 +44,11 @@ def last_day(as_of: datetime) -> date:
 def days_until(choice: Choice) -> date:
     """Return the last day that a report on usage counts."""
     return min(choice.ends_on, last_day(choice.as_of))
+
+
+def moments(first: date, last: date) -> tuple[datetime, datetime]:
+    """Return where the first day begins and the last one has ended, UTC."""
+    return datetime.combine(first, time.min, UTC), datetime.combine(last, time.min, UTC) + timedelta(days=1)
 
 
 def usage_days(choice: Choice) -> QuerySet[UsageDay]:
@@ -169,10 +174,8 @@ def _gap(column: str, choice: Choice, postings: QuerySet[Posting]) -> Gap:
 
 
 def _unposted(column: str, choice: Choice) -> Decimal:
-    span = {
-        "hour__date__gte": choice.starts_on,
-        "hour__date__lte": days_until(choice),
-    }
+    first, end = moments(choice.starts_on, days_until(choice))
+    span = {"hour__gte": first, "hour__lt": end}
     used = total(UsageHour.objects.filter(narrowed(choice), **span), column)
     chosen = {
         "account__team__business_unit": choice.unit,
