@@ -8,6 +8,7 @@ from ledger.services.funding import (
     pool_return,
     year_fund,
 )
+from ledger.services.nightly import breaches_tell, usage_partitions_make, usage_post_open
 from ledger.services.posting import IdempotencyClash, Leg, entry_post, entry_reverse
 from ledger.services.rates import model_add, provider_add, rate_approve, rate_propose, rates_import
 from ledger.services.usage import usage_post, usage_roll
@@ -17,6 +18,7 @@ __all__ = [
     "Leg",
     "ModelFacts",
     "account_open",
+    "breaches_tell",
     "entry_post",
     "entry_reverse",
     "fiscal_year_open",
@@ -30,7 +32,9 @@ __all__ = [
     "rate_approve",
     "rate_propose",
     "rates_import",
+    "usage_partitions_make",
     "usage_post",
+    "usage_post_open",
     "usage_roll",
     "year_fund",
 ]
