@@ -5,6 +5,14 @@ class LedgerConfig(AppConfig):
     name = "ledger"
 
     def ready(self) -> None:
-        from ledger.checks import of_ledger, register
+        from ledger import checks
+        from ledger.reports.base import register
+        from ledger.reports.books import Journal, Statement
+        from ledger.reports.clearing import Accruals, ProviderReconciliation
+        from ledger.reports.savings import Savings, Unattributed
+        from ledger.reports.trial import TrialBalance
+        from ledger.reports.usage import Chargeback, TagShowback, TeamShowback, UnitEconomics, UsageRecords
 
-        register(of_ledger)
+        register(Chargeback, TeamShowback, TagShowback, UnitEconomics, UsageRecords, Savings, Unattributed)
+        register(TrialBalance, Journal, Statement, Accruals, ProviderReconciliation)
+        checks.register(checks.of_ledger)

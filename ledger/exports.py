@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from django.http import StreamingHttpResponse
-
 from ledger.money import plain
+from ledger.streams import FileStream, parts_of
 
 Cell = str | int | Decimal | date | datetime | None
+CSV_TYPE = "text/csv; charset=utf-8"
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -18,11 +18,9 @@ class _Echo:
         return value
 
 
-def csv_response(name: str, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> StreamingHttpResponse:
+def csv_response(name: str, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> FileStream:
     """Send rows as a CSV file; amounts are plain decimals with every digit, times are ISO 8601 in UTC."""
-    response = StreamingHttpResponse(csv_lines(header, rows), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
+    return FileStream(name, CSV_TYPE, parts_of(csv_lines(header, rows)))
 
 
 def csv_lines(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Iterator[str]:
@@ -37,12 +35,15 @@ def cell_text(cell: Cell) -> str:
     """Write one cell; text that a spreadsheet would run as a formula gets a quote in front."""
     if cell is None:
         return ""
+    if isinstance(cell, str) and cell.startswith(FORMULA_STARTS):
+        return f"'{cell}"
+    return bare_text(cell)
+
+
+def bare_text(cell: str | int | Decimal | date) -> str:
+    """Write one cell as it is, for what no spreadsheet opens."""
     if isinstance(cell, Decimal):
         return plain(cell)
     if isinstance(cell, datetime):
         return cell.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    if isinstance(cell, date):
-        return cell.isoformat()
-    if isinstance(cell, str) and cell.startswith(FORMULA_STARTS):
-        return f"'{cell}"
-    return str(cell)
+    return cell.isoformat() if isinstance(cell, date) else str(cell)

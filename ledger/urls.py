@@ -3,6 +3,7 @@
 from django.urls import path
 
 from ledger import views
+from ledger.reports import views as reports
 
 app_name = "ledger"
 urlpatterns = [
@@ -15,4 +16,10 @@ urlpatterns = [
     path("journal/J-<int:pk>/", views.entry, name="entry"),
     path("rates/", views.rates, name="rates"),
     path("rates/<int:pk>/approve/", views.rate_approve, name="rate_approve"),
+    path("reports/", reports.reports, name="reports"),
+    path("reports/<slug:slug>/", reports.report, name="report"),
+    *(
+        path(f"reports/<slug:slug>.{suffix}", reports.report_file, {"suffix": suffix}, name=f"report_{suffix}")
+        for suffix in reports.WRITERS
+    ),
 ]

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from allocations.selectors.pages import unsettled_count
+from ledger.reports.base import visible_to
 from teams.models import User
 from teams.selectors import unread_count
 
@@ -66,12 +67,14 @@ def _everybody(user: User, link: Any) -> list[Link]:
 
 
 def _finance(user: User, link: Any) -> list[Link]:
+    reports = [link("Reports", "ledger:reports")] if visible_to(user) else []
     if not user.has_perm("ledger.view_ledger"):
-        return []
+        return reports
     return [
         link("Overview", "ledger:overview", exact=True),
         link("Trial balance", "ledger:trial_balance"),
         link("Journal", "ledger:entries"),
+        *reports,
         link("Unsettled holds", "allocations:unsettled", count=unsettled_count()),
     ]
 

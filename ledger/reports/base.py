@@ -14,7 +14,8 @@ from typing import ClassVar
 
 import plotly.graph_objects as go
 
-from ledger.models import AiModel, Provider, Tier
+from ledger.models import Account, AiModel, Provider, Tier
+from ledger.money import CURRENCY
 from teams.models import BusinessUnit, Team, User
 
 Cell = str | int | Decimal | date | datetime | None
@@ -41,6 +42,7 @@ class Filter(StrEnum):
     MODEL = "model"
     TIER = "tier"
     TAG = "tag"
+    ACCOUNT = "account"
     AS_OF = "as_of"
 
 
@@ -69,14 +71,19 @@ class Choice:
     tier: Tier | None = None
     tag: str = ""
     tag_value: str = ""
+    account: Account | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: a cell per column, and by name the pages that its figures come from."""
+    """One row: a cell per column, and by name the pages that its figures come from.
+
+    `currency` is what its amounts are in where the report's rows differ in that.
+    """
 
     cells: Sequence[Cell]
     links: dict[str, str] = field(default_factory=dict)
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,7 @@ class Report(ABC):
     group: ClassVar[str]  # the heading it stands under in the list of reports
     filters: ClassVar[frozenset[Filter]]
     permission: ClassVar[str] = "ledger.view_ledger"
+    currency: ClassVar[str] = CURRENCY  # of every amount; empty when each row names its own
 
     @abstractmethod
     def columns(self, choice: Choice) -> Sequence[Column]:
@@ -119,6 +127,10 @@ class Report(ABC):
 
     def ties(self, choice: Choice) -> list[Tie]:
         """Return the totals and the accounts they tie to; empty when the report holds no money."""
+        return []
+
+    def notes(self, choice: Choice) -> list[str]:
+        """Return what a reader must know about how the figures were counted, a sentence each."""
         return []
 
     def plot(self, choice: Choice, viewer: User) -> go.Figure | None:

@@ -4,6 +4,7 @@
    Plots: <figure class="plot" data-plot="ID"> and a JSON script with that id (Django's json_script):
    {"label": "what the picture says", "unit": "USD",
     "series": [{"name": "Left", "style": "actual|plan|forecast|bars", "x": [...], "y": ["12.5", ...]}]}
+   or {"label": ..., "figure": {"data": [...], "layout": {...}}}: a figure of the library, which gets its colours here.
    Amounts come as strings; plotly turns them into pixels and nothing else computes with them. */
 "use strict";
 (() => {
@@ -127,9 +128,33 @@
     });
     return labels;
   }
+  const axisStyle = () => ({ zeroline: false, showline: false, fixedrange: true, color: token("--ink-2"), gridcolor: token("--line"), tickfont: { size: 11 } });
+  const frame = () => ({
+    height: 240, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", separators: ".,",
+    font: { family: getComputedStyle(document.body).fontFamily, color: token("--ink-2"), size: 12 },
+    hoverlabel: { bgcolor: token("--surface"), bordercolor: token("--line"), font: { color: token("--ink") } },
+  });
+  /* A whole figure: each trace gets the next colour, in the order in which tiers and envelopes have them. */
+  const PALETTE = ["--spent", "--held", "--tier-frontier", "--tier-standard", "--tier-economy", "--tier-batch"];
+  function wholeDraw(canvas, { data, layout }) {
+    const traces = data.map((one, place) => {
+      const color = token(PALETTE[place % PALETTE.length]);
+      return { ...one, marker: { ...one.marker, color }, ...(one.type === "bar" ? {} : { line: { ...one.line, color } }) };
+    });
+    const axis = axisStyle();
+    Plotly.react(canvas, traces, {
+      ...frame(), margin: { l: 8, r: 8, t: 12, b: 8 }, ...layout, showlegend: data.length > 1, legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
+      xaxis: { ...axis, automargin: true, ...layout.xaxis }, yaxis: { ...axis, automargin: true, ...layout.yaxis },
+    }, { displayModeBar: false, responsive: true });
+  }
   function plotDraw(figure) {
     const plot = JSON.parse(document.getElementById(figure.dataset.plot).textContent);
     const canvas = figure.querySelector(".canvas");
+    if (plot.figure) wholeDraw(canvas, plot.figure);
+    else seriesDraw(canvas, plot);
+    figure.querySelector(".plain")?.remove();
+  }
+  function seriesDraw(canvas, plot) {
     const money = plot.unit === "USD";
     const series = plot.series.filter((one) => one.x.length);
     const lines = series.filter((one) => one.style !== "bars" && one.x.length > 1);
@@ -138,18 +163,14 @@
     const most = Math.max(...series.flatMap((one) => one.y.map(Number)), 0) || 1;
     const roomy = canvas.clientWidth > 420 && lines.length > 0;
     const labels = spread(lines.map((one) => directLabel(one, last, roomy)), most);
-    const axis = { zeroline: false, showline: false, fixedrange: true, color: token("--ink-2"), gridcolor: token("--line"), tickfont: { size: 11 } };
+    const axis = axisStyle();
     const layout = {
-      height: 240, margin: { l: money ? 56 : 44, r: roomy ? 88 : 8, t: 12, b: 30 }, showlegend: false, hovermode: "x unified",
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", separators: ".,",
-      font: { family: getComputedStyle(document.body).fontFamily, color: token("--ink-2"), size: 12 },
-      hoverlabel: { bgcolor: token("--surface"), bordercolor: token("--line"), font: { color: token("--ink") } },
+      ...frame(), margin: { l: money ? 56 : 44, r: roomy ? 88 : 8, t: 12, b: 30 }, showlegend: false, hovermode: "x unified",
       xaxis: { ...axis, ...(lines.length ? { range: [days[0], last] } : {}), showgrid: false, nticks: roomy ? 6 : 4, tickangle: 0, ticklabelstandoff: 6 },
       yaxis: { ...axis, range: [0, most * 1.06], nticks: 5, tickprefix: money ? "$" : "", tickformat: most >= 10000 ? "~s" : most >= 10 ? "," : "", hoverformat: money ? ",.2f" : "," },
       annotations: labels,
     };
     Plotly.react(canvas, series.map(trace), layout, { displayModeBar: false, responsive: true });
-    figure.querySelector(".plain")?.remove();
   }
   function plotsDraw() {
     if (!window.Plotly) return;

@@ -1,0 +1,83 @@
+"""Pages and files of every registered report."""
+
+from collections.abc import Callable
+from itertools import groupby, islice
+
+from django.http import Http404, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from ledger.reports.base import Report, report_of, visible_to
+from ledger.reports.files import Asked, csv_file, json_file, xlsx_file
+from ledger.reports.forms import ChoiceForm
+from ledger.reports.shown import figure_data, is_number, shown_rows
+from ledger.streams import FileStream
+from teams.access import UserRequest, members_only, visible_or_404
+
+ROWS = 200
+WRITERS: dict[str, Callable[[Asked], FileStream]] = {"csv": csv_file, "xlsx": xlsx_file, "json": json_file}
+
+
+@require_safe
+@members_only
+def reports(request: UserRequest) -> HttpResponse:
+    """List the reports that somebody may open, by group."""
+    found = visible_to(request.user)
+    if not found:
+        raise Http404
+    groups = [(group, list(members)) for group, members in groupby(found, key=lambda report: report.group)]
+    return render(request, "ledger/reports.html", {"groups": groups})
+
+
+@require_safe
+@members_only
+def report(request: UserRequest, slug: str) -> HttpResponse:
+    """Show a report: filters, totals beside the ledger's, a picture, and the first rows."""
+    found = _report(request, slug)
+    form = ChoiceForm(found, request.user, request.GET)
+    return _page(request, found, form) if form.is_valid() else _refused(request, found, form)
+
+
+@require_safe
+@members_only
+def report_file(request: UserRequest, slug: str, suffix: str) -> HttpResponseBase:
+    """Send a whole report as a file, with the filters of the page."""
+    found = _report(request, slug)
+    form = ChoiceForm(found, request.user, request.GET)
+    if not form.is_valid():
+        return _refused(request, found, form)
+    choice = form.choice
+    asked = Asked(found, choice, request.user, form.typed, found.columns(choice), found.ties(choice))
+    return WRITERS[suffix](asked)
+
+
+def _report(request: UserRequest, slug: str) -> Report:
+    found = report_of(slug)
+    if found is None:
+        raise Http404
+    visible_or_404(request.user, found.permission, None)
+    return found
+
+
+def _page(request: UserRequest, found: Report, form: ChoiceForm) -> HttpResponse:
+    choice = form.choice
+    columns = found.columns(choice)
+    rows = list(shown_rows(columns, islice(found.rows(choice, request.user), ROWS + 1)))
+    figure = found.plot(choice, request.user) if rows else None
+    context = {
+        "report": found,
+        "form": form,
+        "choice": choice,
+        "columns": [(column, is_number(column)) for column in columns],
+        "rows": rows[:ROWS],
+        "most": ROWS if len(rows) > ROWS else None,
+        "ties": found.ties(choice),
+        "notes": found.notes(choice),
+        "plot": figure_data(figure, found.title) if figure else None,
+    }
+    return render(request, "ledger/report.html", context)
+
+
+def _refused(request: UserRequest, found: Report, form: ChoiceForm) -> HttpResponse:
+    return render(request, "ledger/report.html", {"report": found, "form": form}, status=422)
