@@ -11,3 +11,7 @@ class AllocationsConfig(AppConfig):
         from ledger import waiting
 
         waiting.register(of_allocations)
+        from allocations.checks import of_quotas
+        from ledger.checks import register
+
+        register(of_quotas)
