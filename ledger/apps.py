@@ -7,7 +7,12 @@ class LedgerConfig(AppConfig):
     def ready(self) -> None:
         from ledger import waiting
         from ledger.reports.base import register
+        from ledger.reports.books import Journal, Statement
+        from ledger.reports.clearing import Accruals, ProviderReconciliation
+        from ledger.reports.savings import Savings, Unattributed
         from ledger.reports.trial import TrialBalance
+        from ledger.reports.usage import Chargeback, TagShowback, TeamShowback, UnitEconomics, UsageRecords
 
-        register(TrialBalance)
+        register(Chargeback, TeamShowback, TagShowback, UnitEconomics, UsageRecords, Savings, Unattributed)
+        register(TrialBalance, Journal, Statement, Accruals, ProviderReconciliation)
         waiting.register(waiting.of_the_ledger)
