@@ -5,6 +5,7 @@ from typing import Any
 from rules.predicates import Predicate
 
 from allocations.models import AllocationLine, QuotaKey
+from ledger.rules import heads_unit_of
 from teams.models import Team
 from teams.rules import allow, is_auditor, is_finance, is_platform_admin, is_system, oversees
 from teams.selectors import Person
@@ -39,6 +40,7 @@ allow("allocations.view_quotakey", may_view)
 allow("allocations.issue_key", is_member | is_system)
 allow("allocations.rotate_key", is_member | is_system)
 allow("allocations.revoke_key", is_member | is_finance | is_platform_admin | is_system)
-allow("allocations.grant_budget", is_finance | is_system)
+# Out of a delegated pool the head of its business unit grants too.
+allow("allocations.grant_budget", is_finance | is_system | heads_unit_of)
 for model in ("quota", "hold", "meterworker"):
     allow(f"allocations.view_{model}", is_platform_admin | is_finance | is_auditor)

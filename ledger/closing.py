@@ -3,17 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
 
-from django.db.models import F, Max, Sum
+from django.db.models import Max, Q, Sum
+from django.db.models.functions import Coalesce
 
 from ledger.models import (
+    Account,
     AccountClass,
     CloseAcceptance,
     Correction,
     CorrectionState,
     Period,
     PeriodState,
-    Posting,
     UsageArchive,
     UsagePosting,
     UsageRecord,
@@ -104,18 +106,26 @@ def _usage_posted(period: Period) -> Finding:
 
 
 def _usage_accrued(period: Period) -> Finding:
-    open_ = [f"{row['account__provider__name']} {show(row['left'], row['currency'])}" for row in clearing(period)]
+    open_ = [f"{row.account.name} {show(row.left, row.account.currency)}" for row in clearing(period)]
     if not open_:
         return Finding(True, "What was metered is billed or accrued.")
     return Finding(False, f"Metered, and neither billed nor accrued: {', '.join(open_)}.")
 
 
-def clearing(period: Period) -> list[dict[str, object]]:
+@dataclass(frozen=True, slots=True)
+class Clearing:
+    """What a Metered account holds: used, and neither billed nor accrued; in the account's currency."""
+
+    account: Account
+    left: Decimal
+
+
+def clearing(period: Period) -> list[Clearing]:
     """Return what each Metered account holds at a period's end by the dates of the facts, where it is not zero."""
-    rows = Posting.objects.filter(
-        account__account_class=AccountClass.METERED, entry__effective_on__lte=period.ends_on
-    ).values("account", "account__provider__name", "currency")
-    return list(rows.annotate(left=Sum(F("amount"))).exclude(left=0).order_by("account"))
+    until = Q(postings__entry__effective_on__lte=period.ends_on)
+    accounts = Account.objects.filter(account_class=AccountClass.METERED).select_related("provider")
+    held = accounts.annotate(left=Coalesce(Sum("postings__amount", filter=until), Decimal(0))).exclude(left=0)
+    return [Clearing(account, account.left) for account in held.order_by("code")]
 
 
 def _corrections_decided(period: Period) -> Finding:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from ledger import views
+from ledger import views, views_desk
 from ledger.reports import views as reports
 
 app_name = "ledger"
@@ -16,6 +16,23 @@ urlpatterns = [
     path("accounts/<str:code>/statement.csv", views.account_csv, name="account_csv"),
     path("journal/", views.entries, name="entries"),
     path("journal/J-<int:pk>/", views.entry, name="entry"),
+    path("journal/J-<int:pk>/reverse/", views_desk.reversal_new, name="reversal_new"),
+    path("budget/", views_desk.budget, name="budget"),
+    path("budget/fund/", views_desk.fund, name="fund"),
+    path("budget/cut/", views_desk.cut, name="cut"),
+    path("budget/delegate/", views_desk.delegate, name="delegate"),
+    path("budget/lapse/", views_desk.lapse, name="lapse"),
+    path("budget/exchange-rate/", views_desk.rate_record, name="rate_record"),
+    path("budget/convert/", views_desk.convert, name="convert"),
+    path("periods/", views_desk.periods, name="periods"),
+    path("periods/<str:name>/", views_desk.period, name="period"),
+    path("periods/<str:name>/accept/<str:item>/", views_desk.period_accept, name="period_accept"),
+    path("periods/<str:name>/<str:step>/", views_desk.period_step, name="period_step"),
+    path("reopenings/<int:pk>/<str:answer>/", views_desk.reopening, name="reopening"),
+    path("corrections/", views_desk.corrections, name="corrections"),
+    path("corrections/new/", views_desk.adjustment_new, name="adjustment_new"),
+    path("corrections/C-<int:pk>/", views_desk.correction, name="correction"),
+    path("corrections/C-<int:pk>/<str:decision>/", views_desk.correction_decide, name="correction_decide"),
     path("rates/", views.rates, name="rates"),
     path("rates/<int:pk>/approve/", views.rate_approve, name="rate_approve"),
     path("reports/", reports.reports, name="reports"),

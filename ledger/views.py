@@ -154,6 +154,7 @@ def entry(request: UserRequest, pk: int) -> HttpResponse:
         "seal_hash": bytes(seal.hash).hex() if seal else "",
         "seal_before": bytes(seal.prev_hash).hex() if seal else "",
         "reversed_by": getattr(found, "reversed_by", None),
+        "may_reverse": request.user.has_perm("ledger.propose_correction") and not hasattr(found, "reversed_by"),
     }
     return render(request, "ledger/entry.html", context)
 

@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from allocations.selectors.pages import unsettled_count
 from ledger.reports.base import visible_to
+from ledger.selectors.desk import corrections_waiting_count
 from teams.models import User
 from teams.selectors import unread_count
 
@@ -74,6 +75,9 @@ def _finance(user: User, link: Any) -> list[Link]:
         link("Overview", "ledger:overview", exact=True),
         link("Trial balance", "ledger:trial_balance"),
         link("Journal", "ledger:entries"),
+        link("Budget", "ledger:budget"),
+        link("Periods", "ledger:periods"),
+        link("Corrections", "ledger:corrections", count=corrections_waiting_count()),
         *reports,
         link("Unsettled holds", "allocations:unsettled", count=unsettled_count()),
     ]

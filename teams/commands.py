@@ -13,11 +13,14 @@ A command translates its arguments, makes one service call and returns what it d
             return {"entry": services.year_fund(actor=actor, amount=usd(amount)).pk}
 """
 
+import argparse
 import json
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, NoReturn
 
 import psycopg.errors
@@ -80,13 +83,17 @@ class ContractCommand(BaseCommand, ABC):
         arguments = {name: value for name, value in options.items() if name not in OF_DJANGO}
         as_json, actor = arguments.pop("json"), actor_called(arguments.pop("actor"))
         result = self.handle_contract(actor=actor, **arguments)
-        self.stdout.write(as_json_text(result) if as_json else as_lines(result))
+        self.say(as_json_text(result) if as_json else as_lines(result), **arguments)
         if self.failed(result):
             sys.exit(1)
 
     @abstractmethod
     def handle_contract(self, *args: Any, **options: Any) -> dict[str, Any]:
         """Do the work; keyword arguments are `actor` and the command's own options."""
+
+    def say(self, text: str, **_: Any) -> None:
+        """Print what `handle_contract` returned; the options come too."""
+        self.stdout.write(text)
 
     def failed(self, result: dict[str, Any]) -> bool:
         """Say whether a result that was printed still means exit code 1; override where it can."""
@@ -95,6 +102,46 @@ class ContractCommand(BaseCommand, ABC):
     def _fail(self, message: str) -> NoReturn:
         self.stderr.write(message)
         sys.exit(1)
+
+
+class ExportCommand(ContractCommand):
+    """A command that writes a file: whole or not at all; to standard output without `--out`.
+
+    Then what the command says about it goes to standard error, so that the output can be piped.
+    """
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add `--out`; call this from an override."""
+        super().add_arguments(parser)
+        parser.add_argument("--out", type=Path, metavar="FILE", help="Where to; standard output when left out.")
+
+    def write(self, out: Path | None, pieces: Iterable[str]) -> None:
+        """Write the pieces one after another; raises CommandError when the file cannot be written."""
+        if out is None:
+            for piece in pieces:
+                self.stdout.write(piece, ending="")
+            return
+        partial = out.with_name(f".{out.name}.partial")
+        try:
+            with partial.open("w", encoding="utf-8", newline="") as file:
+                file.writelines(pieces)
+            partial.replace(out)
+        except OSError as error:
+            raise CommandError(f"{out} cannot be written: {error.strerror}.") from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def say(self, text: str, *, out: Path | None = None, **_: Any) -> None:
+        """Print the result beside the file, never into it."""
+        (self.stdout if out else self.stderr).write(text)
+
+
+def day(text: str) -> date:
+    """Read a day such as 2026-03-31; raises argparse's error for anything else."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day such as 2026-03-31") from None
 
 
 def actor_called(email: str | None) -> User:

@@ -5,17 +5,20 @@ from allocations.services.allocation import (
     allocation_create,
     allocation_expire,
     allocation_resume,
+    allocation_return,
     allocation_suspend,
 )
 from allocations.services.grant import grant_make
 from allocations.services.keys import key_cap_set, key_issue, key_resume, key_revoke, key_rotate, key_suspend
 from allocations.services.sweep import sweep_run
+from allocations.services.year_end import year_end
 
 __all__ = [
     "allocation_activate",
     "allocation_create",
     "allocation_expire",
     "allocation_resume",
+    "allocation_return",
     "allocation_suspend",
     "grant_make",
     "key_cap_set",
@@ -25,4 +28,5 @@ __all__ = [
     "key_rotate",
     "key_suspend",
     "sweep_run",
+    "year_end",
 ]

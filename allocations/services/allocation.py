@@ -8,10 +8,11 @@ from django.db import connection, transaction
 
 from allocations.models import Allocation, AllocationLine, AllocationState, Quota, StopBehaviour
 from allocations.transitions import ALLOCATION
-from ledger.models import Account, AccountClass, EntryKind, Tier
-from ledger.money import exact
-from ledger.selectors import today
+from ledger.models import Account, AccountClass, EntryKind, JournalEntry, Tier
+from ledger.money import exact, show
+from ledger.selectors import balance, today
 from ledger.services import Leg, account_open, entry_post
+from teams.access import require
 from teams.errors import Refused, WrongState
 from teams.models import Team, User
 from teams.services import audit_record
@@ -97,6 +98,8 @@ def _next_number() -> int:
 def _release(actor: User, allocation: Allocation, amounts: Mapping[Tier, Decimal]) -> None:
     lines = [_line_open(allocation, tier) for tier in amounts]
     total = sum(amounts.values(), Decimal(0))
+    # The release itself raises the limits, by trigger: a limit is never set beside the ledger.
+    Quota.objects.bulk_create(Quota(line=line, currency=line.account.currency, limit=0) for line in lines)
     entry_post(
         actor=actor,
         kind=EntryKind.RELEASE,
@@ -107,9 +110,6 @@ def _release(actor: User, allocation: Allocation, amounts: Mapping[Tier, Decimal
             Leg(allocation.committed_account, -total),
         ],
         memo=f"Released at once: {allocation.number}",
-    )
-    Quota.objects.bulk_create(
-        Quota(line=line, currency=line.account.currency, limit=amounts[Tier(line.tier)]) for line in lines
     )
 
 
@@ -145,6 +145,51 @@ def allocation_activate(*, actor: User, allocation: Allocation) -> Allocation:
 def allocation_expire(*, actor: User, allocation: Allocation) -> Allocation:
     """End an allocation whose last day has passed. Raises WrongState."""
     return _move(actor, allocation, AllocationState.EXPIRED, "allocation.expire", "Its last day has passed.")
+
+
+@transaction.atomic
+def allocation_return(*, actor: User, allocation: Allocation, reason: str) -> JournalEntry | None:
+    """Return what an ended allocation did not spend to where it came from; None when nothing is left.
+
+    The limits of its lines go down to what was spent. Raises NotAllowed, Refused (reason_missing, still_held),
+    WrongState unless it has expired.
+    """
+    require(actor, "allocations.grant_budget", message="Only finance returns unused budget.")
+    if not reason.strip():
+        raise Refused("Give a reason.", code="reason_missing", field="reason")
+    locked = Allocation.objects.select_for_update().get(pk=allocation.pk)
+    if locked.state != AllocationState.EXPIRED:
+        raise WrongState(f"{locked.number} is {locked.get_state_display().lower()}; it has to end first.")
+    legs = [Leg(account, -left) for account, left in _unspent(locked)]
+    if not legs:
+        return None
+    total = -sum((leg.amount for leg in legs), Decimal(0))
+    entry = entry_post(
+        actor=actor,
+        kind=EntryKind.RETURN,
+        source="return",
+        key=f"{locked.number}:{JournalEntry.objects.filter(source='return').count()}",
+        legs=[Leg(locked.funded_from, total), *legs],
+        reason=reason,
+        memo=f"Unspent of {locked.number}",
+    )
+    audit_record(actor=actor, verb="allocation.return", target=locked, reason=reason, details={"entry": entry.pk})
+    return entry
+
+
+def _unspent(allocation: Allocation) -> list[tuple[Account, Decimal]]:
+    quotas = Quota.objects.select_for_update().filter(line__allocation=allocation).in_bulk(field_name="line_id")
+    held = sum((quota.held for quota in quotas.values()), Decimal(0))
+    if held:
+        currency = allocation.committed_account.currency
+        raise Refused(
+            f"{show(held, currency)} of {allocation.number} is still held; settle or release it first.",
+            code="still_held",
+        )
+    lines = allocation.lines.select_related("account").order_by("pk")
+    found = [(line.account, (quotas[line.pk].limit or Decimal(0)) - quotas[line.pk].spent) for line in lines]
+    found.append((allocation.committed_account, balance(allocation.committed_account).amount))
+    return [(account, left) for account, left in found if left]
 
 
 @transaction.atomic

@@ -9,7 +9,7 @@ from djmoney.money import Money
 
 from allocations.models import Allocation, StopBehaviour
 from allocations.services.allocation import allocation_create
-from ledger.models import EntryKind, Tier
+from ledger.models import Account, EntryKind, Tier
 from ledger.selectors import current_fiscal_year, reserve_account, today
 from teams.access import require
 from teams.errors import Refused
@@ -29,18 +29,22 @@ def grant_make(
     reason: str,
     ends_on: date | None = None,
     stop_behaviour: StopBehaviour = StopBehaviour.STOP,
+    pool: Account | None = None,
 ) -> Allocation:
     """Allocate out of this fiscal year's reserve until its end, making the team when it is missing.
 
-    Raises Refused (reason_missing, amount_not_positive, no_fiscal_year, overdraft).
+    Out of a business unit's delegated `pool`, the unit's head grants too, and to the unit's own teams only.
+    Raises Refused (reason_missing, amount_not_positive, no_fiscal_year, overdraft, other_unit).
     """
-    require(actor, "allocations.grant_budget", message="Only finance grants budget outside a round.")
+    require(actor, "allocations.grant_budget", pool, message="Only finance grants budget outside a round.")
     if not reason.strip():
         raise Refused("A grant needs a reason.", code="reason_missing", field="reason")
     if amount.amount <= 0:
         raise Refused("The amount must be more than zero.", code="amount_not_positive", field="amount")
     year = current_fiscal_year()
     team = Team.objects.filter(name__iexact=team_name).first() or Team.objects.filter(slug=team_name).first()
+    if pool is not None and (team is None or team.business_unit_id != pool.business_unit_id):
+        raise Refused(f"{pool.name} is for teams of its own business unit.", code="other_unit", field="team")
     team = team or team_create(actor=actor, name=team_name, cost_centre=COST_CENTRE_OF_NEW_TEAMS)
     return allocation_create(
         actor=actor,
@@ -48,7 +52,7 @@ def grant_make(
         owner=actor,
         name=f"Grant to {team.name}",
         lines={tier: Decimal(amount.amount)},
-        funded_from=reserve_account(year),
+        funded_from=pool or reserve_account(year),
         kind=EntryKind.GRANT,
         starts_on=today(),
         ends_on=ends_on or year.ends_on,

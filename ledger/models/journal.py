@@ -161,6 +161,20 @@ class EntryKind(models.TextChoices):
     REVERSAL = "reversal", "Reversal"
 
 
+# What a period that is closing still takes: what its close needs (also in `ledger_entry_begin`).
+CLOSING_KINDS = frozenset(
+    {
+        EntryKind.USAGE,
+        EntryKind.OVERAGE,
+        EntryKind.BILLED,
+        EntryKind.DIFFERENCE,
+        EntryKind.ACCRUAL,
+        EntryKind.ADJUSTMENT,
+        EntryKind.REVERSAL,
+    }
+)
+
+
 class Routing(models.Model):
     """One allowed pair: an entry of this kind may debit that class against that class."""
 

@@ -6,7 +6,8 @@ from decimal import Decimal
 
 from djmoney.money import Money
 
-from ledger.models import Account, AccountBalance, AccountClass, FiscalYear, Period, PeriodState, Posting
+from ledger.models import Account, AccountBalance, AccountClass, EntryKind, FiscalYear, Period, PeriodState, Posting
+from ledger.models.journal import CLOSING_KINDS
 from ledger.money import CURRENCY
 from teams.errors import Refused
 
@@ -53,12 +54,13 @@ def available_in_reserve() -> Money:
         return Money(0, CURRENCY)
 
 
-def period_for(effective_on: date) -> Period:
+def period_for(effective_on: date, kind: EntryKind | None = None) -> Period:
     """Return the open period of a date or, for a late fact, the earliest open one after it.
 
-    Raises Refused (no_open_period) when there is none.
+    A period that is closing still takes the kinds that its close needs. Raises Refused (no_open_period).
     """
-    period = Period.objects.filter(ends_on__gte=effective_on, state=PeriodState.OPEN).order_by("starts_on").first()
+    states = [PeriodState.OPEN, PeriodState.CLOSING] if kind in CLOSING_KINDS else [PeriodState.OPEN]
+    period = Period.objects.filter(ends_on__gte=effective_on, state__in=states).order_by("starts_on").first()
     if period is None:
         raise Refused(f"No accounting period is open for {effective_on}.", code="no_open_period")
     return period

@@ -1,12 +1,32 @@
 """Every write of the ledger."""
 
 from ledger.services.catalogue import ModelFacts, model_register, model_update, provider_update
+from ledger.services.corrections import (
+    adjustment_propose,
+    correction_approve,
+    correction_refuse,
+    correction_withdraw,
+    reversal_propose,
+)
+from ledger.services.currency import exchange_rate_on, exchange_rate_record, reserve_convert, reserve_in
 from ledger.services.funding import (
     account_open,
     fiscal_year_open,
+    pool_delegate,
     pool_open,
     pool_return,
+    year_cut,
     year_fund,
+    year_lapse,
+)
+from ledger.services.periods import (
+    period_accept,
+    period_accrue,
+    period_close,
+    period_close_begin,
+    period_close_stop,
+    period_reopen_ask,
+    period_reopen_decide,
 )
 from ledger.services.posting import IdempotencyClash, Leg, entry_post, entry_reverse
 from ledger.services.rates import model_add, provider_add, rate_approve, rate_propose, rates_import
@@ -17,12 +37,26 @@ __all__ = [
     "Leg",
     "ModelFacts",
     "account_open",
+    "adjustment_propose",
+    "correction_approve",
+    "correction_refuse",
+    "correction_withdraw",
     "entry_post",
     "entry_reverse",
+    "exchange_rate_on",
+    "exchange_rate_record",
     "fiscal_year_open",
     "model_add",
     "model_register",
     "model_update",
+    "period_accept",
+    "period_accrue",
+    "period_close",
+    "period_close_begin",
+    "period_close_stop",
+    "period_reopen_ask",
+    "period_reopen_decide",
+    "pool_delegate",
     "pool_open",
     "pool_return",
     "provider_add",
@@ -30,7 +64,12 @@ __all__ = [
     "rate_approve",
     "rate_propose",
     "rates_import",
+    "reserve_convert",
+    "reserve_in",
+    "reversal_propose",
     "usage_post",
     "usage_roll",
+    "year_cut",
     "year_fund",
+    "year_lapse",
 ]

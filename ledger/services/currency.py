@@ -43,9 +43,7 @@ def exchange_rate_record(
         base=base, quote=quote, valid_on=valid_on, defaults={"rate": rate, "source": source, "recorded_by": actor}
     )
     if found.rate != rate:
-        raise Refused(
-            f"{base}/{quote} of {valid_on} is {plain(found.rate)} already.", code="rate_exists", field="rate"
-        )
+        raise Refused(f"{base}/{quote} of {valid_on} is {plain(found.rate)} already.", code="rate_exists", field="rate")
     if created:
         audit_record(actor=actor, verb="exchange_rate.record", target=found, details={"rate": plain(rate)})
     return found

@@ -2,20 +2,22 @@
 
 import calendar
 from datetime import date
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
 from django.db import transaction
+from django.db.models import F
 from djmoney.money import Money
 
-from ledger.models import Account, AccountClass, EntryKind, FiscalYear, JournalEntry, Period
+from ledger.models import Account, AccountBalance, AccountClass, EntryKind, FiscalYear, JournalEntry, Period
 from ledger.models.journal import ENVELOPES
-from ledger.money import CURRENCY, exact_money
-from ledger.selectors.journal import authority_account, reserve_account, today
+from ledger.money import CURRENCY, exact_money, show
+from ledger.selectors.journal import authority_account, balance, current_fiscal_year, reserve_account, today
 from ledger.services.posting import Leg, entry_post
 from teams.access import require
-from teams.errors import Refused
-from teams.models import User
+from teams.errors import Refused, WrongState
+from teams.models import BusinessUnit, User
 from teams.services import audit_record
 
 
@@ -65,9 +67,14 @@ def fiscal_year_open(*, actor: User, first_day: date) -> FiscalYear:
 
 
 @transaction.atomic
-def year_fund(*, actor: User, amount: Money, reason: str, key: str | None = None) -> JournalEntry:
-    """Add to this fiscal year's budget authority and reserve; opens the calendar year when none is open.
+def year_fund(
+    *, actor: User, amount: Money, reason: str, key: str | None = None, year: FiscalYear | None = None
+) -> JournalEntry:
+    """Add to a fiscal year's budget authority and reserve, by default today's.
 
+    Opens the calendar year when none is open today.
+
+    What comes after a year's first funding is supplementary funding, and its entry says so.
     Returns the entry. Raises NotAllowed, Refused (amount_not_positive, reason_missing).
     """
     require(actor, "ledger.fund_year", message="Only finance funds the year.")
@@ -75,12 +82,12 @@ def year_fund(*, actor: User, amount: Money, reason: str, key: str | None = None
     if not reason.strip():
         raise Refused("Funding needs a reason.", code="reason_missing", field="reason")
     day = today()
-    year = FiscalYear.objects.filter(starts_on__lte=day, ends_on__gte=day).first()
+    year = year or FiscalYear.objects.filter(starts_on__lte=day, ends_on__gte=day).first()
     year = year or fiscal_year_open(actor=actor, first_day=date(day.year, 1, 1))
     reserve, authority = reserve_account(year), authority_account(year)
     entry = entry_post(
         actor=actor,
-        kind=EntryKind.FUND,
+        kind=_funding_kind(authority, key),
         source="fund",
         key=key or uuid4().hex,
         legs=[Leg(reserve, amount.amount), Leg(authority, -amount.amount)],
@@ -89,6 +96,128 @@ def year_fund(*, actor: User, amount: Money, reason: str, key: str | None = None
     )
     audit_record(actor=actor, verb="fiscal_year.fund", target=year, reason=reason, details={"entry": entry.pk})
     return entry
+
+
+def _funding_kind(authority: Account, key: str | None) -> EntryKind:
+    earlier = JournalEntry.objects.filter(kind=EntryKind.FUND, postings__account=authority).exclude(key=key or "")
+    return EntryKind.SUPPLEMENT if earlier.exists() else EntryKind.FUND
+
+
+@transaction.atomic
+def year_cut(*, actor: User, year: FiscalYear, amount: Money, reason: str, key: str | None = None) -> JournalEntry:
+    """Take budget back from a fiscal year's reserve, never below what is in pools, committed or spent.
+
+    Raises NotAllowed, Refused (amount_not_positive, reason_missing, below_committed).
+    """
+    require(actor, "ledger.fund_year", message="Only finance cuts the year's budget.")
+    _require_positive(amount)
+    if not reason.strip():
+        raise Refused("A cut needs a reason.", code="reason_missing", field="reason")
+    reserve = reserve_account(year)
+    free = balance(reserve)
+    if amount.amount > free.amount:
+        raise Refused(
+            f"Only {show(free.amount, reserve.currency)} of {year.name} is neither in pools nor committed nor spent;"
+            " a cut cannot go below that.",
+            code="below_committed",
+            field="amount",
+        )
+    return _give_up(actor, EntryKind.CUT, year, amount.amount, reason, key or uuid4().hex)
+
+
+@transaction.atomic
+def year_lapse(*, actor: User, year: FiscalYear, reason: str) -> list[JournalEntry]:
+    """Let what is left of a fiscal year that is over lapse: pools return to the reserve, the reserve is given up.
+
+    Returns the entries. Raises NotAllowed, WrongState (year_not_over), Refused (reason_missing, still_committed).
+    """
+    require(actor, "ledger.fund_year", message="Only finance lets a year's budget lapse.")
+    if not reason.strip():
+        raise Refused("Lapsing a budget needs a reason.", code="reason_missing", field="reason")
+    if today() <= year.ends_on:
+        raise WrongState(f"{year.name} runs until {year.ends_on}.")
+    _require_uncommitted(year)
+    entries = [_return_whole(actor, pool, left, reason) for pool, left in _with_money(year, [AccountClass.POOL])]
+    left = balance(reserve_account(year)).amount
+    if left > 0:
+        entries.append(_give_up(actor, EntryKind.LAPSE, year, left, reason, f"lapse:{year.name}:{len(entries)}"))
+    audit_record(actor=actor, verb="fiscal_year.lapse", target=year, reason=reason, details={"entries": len(entries)})
+    return entries
+
+
+def _require_uncommitted(year: FiscalYear) -> None:
+    committed = _with_money(year, [AccountClass.COMMITTED, AccountClass.LINE])
+    if committed:
+        named = ", ".join(f"{account.code} {show(left, account.currency)}" for account, left in committed[:3])
+        raise Refused(
+            f"{len(committed)} accounts of {year.name} still hold budget ({named}); return it first.",
+            code="still_committed",
+        )
+
+
+def _with_money(year: FiscalYear, classes: list[AccountClass]) -> list[tuple[Account, Decimal]]:
+    rows = AccountBalance.objects.filter(
+        account__fiscal_year=year, account__account_class__in=classes, debits__gt=F("credits")
+    ).select_related("account")
+    return [(row.account, row.debits - row.credits) for row in rows.order_by("account_id")]
+
+
+def _return_whole(actor: User, pool: Account, left: Decimal, reason: str) -> JournalEntry:
+    return entry_post(
+        actor=actor,
+        kind=EntryKind.POOL_RETURN,
+        source="pool",
+        key=f"lapse:{pool.code}",
+        legs=[Leg(reserve_account(pool.fiscal_year), left), Leg(pool, -left)],
+        reason=reason,
+        memo=f"Returned from {pool.name} at year end",
+    )
+
+
+def _give_up(actor: User, kind: EntryKind, year: FiscalYear, amount: Decimal, reason: str, key: str) -> JournalEntry:
+    entry = entry_post(
+        actor=actor,
+        kind=kind,
+        source="fund",
+        key=key,
+        legs=[Leg(authority_account(year), amount), Leg(reserve_account(year), -amount)],
+        reason=reason,
+        memo=f"{kind.label}: {year.name}",
+    )
+    audit_record(actor=actor, verb=f"fiscal_year.{kind.value}", target=year, reason=reason, details={"entry": entry.pk})
+    return entry
+
+
+@transaction.atomic
+def pool_delegate(*, actor: User, unit: BusinessUnit, amount: Money, reason: str, key: str | None = None) -> Account:
+    """Give a business unit a pool of its own out of this year's reserve, which its head grants from; returns the pool.
+
+    Given again, the same pool gets more. Raises NotAllowed, Refused (amount_not_positive, reason_missing, overdraft).
+    """
+    require(actor, "ledger.fund_year", message="Only finance delegates budget.")
+    _require_positive(amount)
+    if not reason.strip():
+        raise Refused("Delegating a pool needs a reason.", code="reason_missing", field="reason")
+    reserve = reserve_account()
+    year = current_fiscal_year()
+    pool = account_open(
+        code=f"pool:unit:{unit.slug}:{year.name}",
+        name=f"{unit.name} {year.name}",
+        account_class=AccountClass.POOL,
+        business_unit=unit,
+        fiscal_year=year,
+    )
+    entry = entry_post(
+        actor=actor,
+        kind=EntryKind.POOL_OPEN,
+        source="delegate",
+        key=key or uuid4().hex,
+        legs=[Leg(pool, amount.amount), Leg(reserve, -amount.amount)],
+        reason=reason,
+        memo=f"Delegated to {unit.name}",
+    )
+    audit_record(actor=actor, verb="pool.delegate", target=unit, reason=reason, details={"entry": entry.pk})
+    return pool
 
 
 @transaction.atomic

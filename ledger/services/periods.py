@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import cast
 
 from django.db import transaction
 
@@ -78,11 +77,10 @@ def period_accrue(*, actor: User, period: Period) -> list[JournalEntry]:
     """
     require(actor, "ledger.close_period", message=ONLY_FINANCE)
     locked = _locked(period, PeriodState.CLOSING)
-    return [_accrue(actor, locked, cast(int, row["account"]), cast(Decimal, row["left"])) for row in clearing(locked)]
+    return [_accrue(actor, locked, row.account, row.left) for row in clearing(locked)]
 
 
-def _accrue(actor: User, period: Period, account_id: int, left: Decimal) -> JournalEntry:
-    metered = Account.objects.select_related("provider").get(pk=account_id)
+def _accrue(actor: User, period: Period, metered: Account, left: Decimal) -> JournalEntry:
     before = JournalEntry.objects.filter(kind=EntryKind.ACCRUAL, period=period, postings__account=metered).count()
     return entry_post(
         actor=actor,
@@ -123,7 +121,8 @@ def period_close(*, actor: User, period: Period) -> Period:
 
 
 def _reverse_accruals(actor: User, period: Period) -> None:
-    following = Period.objects.filter(starts_on__gt=period.ends_on, state=PeriodState.OPEN).order_by("starts_on").first()
+    later = Period.objects.filter(starts_on__gt=period.ends_on, state=PeriodState.OPEN)
+    following = later.order_by("starts_on").first()
     accruals = JournalEntry.objects.filter(kind=EntryKind.ACCRUAL, period=period, reversed_by=None)
     if following is None and accruals.exists():
         raise Refused(

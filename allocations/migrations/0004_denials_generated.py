@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('allocations', '0002_metering'),
+        ('allocations', '0003_line_limits'),
     ]
 
     operations = [
