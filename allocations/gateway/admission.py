@@ -7,10 +7,11 @@ from typing import Any
 
 from allocations.gateway.dialect import Ask, Surface
 from allocations.gateway.entries import Book, KeyEntry
-from allocations.gateway.refusal import Kind, Refusal, unavailable
+from allocations.gateway.refusal import Denied, Kind, Refusal, unavailable
 from allocations.gateway.routing import Option, options
 from allocations.metering.bounds import output_cap_within, worst_tokens
 from allocations.metering.types import Hold, Meter, MeterUnavailable, QuotaExhausted, Tokens
+from allocations.models import DenialReason
 from ledger.money import plain, show
 from ledger.rating import cost
 
@@ -43,7 +44,7 @@ class _Bound:
 async def admit(meter: Meter, book: Book, key: KeyEntry, surface: Surface, ask: Ask, pages: str) -> Admitted:
     """Hold the worst case of a call; `pages` is the address of Tank's pages. Raises Refusal."""
     refusals: list[Refusal] = []
-    choices = options(book, key.allocation, ask.model, surface.dialect.name, datetime.now(UTC))
+    choices = _choices(book, key, surface, ask)
     for option in choices:
         bound = _bound(option, ask)
         try:
@@ -58,6 +59,14 @@ async def admit(meter: Meter, book: Book, key: KeyEntry, surface: Surface, ask: 
             fell_from = choices[0].model.tier if refusals else ""
             return _admitted(key, book, option, hold, ask, bound, fell_from)
     raise refusals[0]
+
+
+def _choices(book: Book, key: KeyEntry, surface: Surface, ask: Ask) -> list[Option]:
+    try:
+        return options(book, key.allocation, ask.model, surface.dialect.name, datetime.now(UTC))
+    except Refusal as refusal:
+        refusal.denied = Denied(DenialReason.NO_LINE.value, key.id)
+        raise
 
 
 def _chain(option: Option, key: KeyEntry) -> tuple[int, ...]:
@@ -93,8 +102,10 @@ def _cap_within(option: Option, ask: Ask, granted: Decimal) -> int:
 
 def _closed(blocked: QuotaExhausted, key: KeyEntry) -> Refusal:
     if blocked.quota_id == key.quota_id:
-        return Refusal(Kind.BAD_KEY, "This key has just been revoked or suspended.")
-    return Refusal(Kind.FORBIDDEN, f"Allocation {key.allocation.number} is not open for calls.")
+        words, denied = "This key has just been revoked or suspended.", DenialReason.KEY_REVOKED
+        return Refusal(Kind.BAD_KEY, words, denied=Denied(denied.value, key.id))
+    words, denied = f"Allocation {key.allocation.number} is not open for calls.", DenialReason.ALLOCATION_SHUT
+    return Refusal(Kind.FORBIDDEN, words, denied=Denied(denied.value, key.id))
 
 
 def _exhausted(blocked: QuotaExhausted, option: Option, key: KeyEntry, bound: _Bound, pages: str) -> Refusal:
@@ -120,4 +131,5 @@ def _exhausted(blocked: QuotaExhausted, option: Option, key: KeyEntry, bound: _B
         "ask_at": page,
     }
     remaining = (b"x-tank-remaining", plain(blocked.available).encode())
-    return Refusal(Kind.BUDGET, message, details=details, headers=(remaining,))
+    denied = Denied((DenialReason.LINE_EMPTY if is_line else DenialReason.KEY_CAP).value, key.id, bound.cost)
+    return Refusal(Kind.BUDGET, message, details=details, headers=(remaining,), denied=denied)

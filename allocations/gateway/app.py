@@ -18,6 +18,7 @@ from django.conf import settings
 from allocations.gateway import balance, metered
 from allocations.gateway.anthropic_dialect import ANTHROPIC, Messages
 from allocations.gateway.catalogue import Catalogue, CatalogueUnavailable, dsn_of
+from allocations.gateway.denials import Denials
 from allocations.gateway.dialect import Dialect, Surface
 from allocations.gateway.keys import authenticate
 from allocations.gateway.limits import Limits
@@ -45,6 +46,7 @@ class Gateway:
     def __init__(self, *, dsn: str, spool: Path, sandbox_url: str, pages: str, limits: Limits) -> None:
         self._meter = SyncLoop(dsn, spool)
         self._hook = metered.Hook(self._meter, Catalogue(dsn), Upstream(limits, sandbox_url), limits, pages.rstrip("/"))
+        self._denials = Denials(dsn)
         self._starting: asyncio.Task[None] | None = None
         self._patience_ends = 0.0
 
@@ -78,6 +80,7 @@ class Gateway:
             gc.freeze()
             self._hook.upstream.start()
             self._hook.catalogue.start()
+            self._denials.start()
             self._starting = asyncio.create_task(self._start_meter(), name="gateway-start")
             self._patience_ends = now + PATIENCE_SECONDS
         if not self._starting.done() and now < self._patience_ends:
@@ -97,6 +100,7 @@ class Gateway:
         self._starting.cancel()
         await asyncio.gather(self._starting, return_exceptions=True)
         await self._meter.stop()
+        await self._denials.stop()
         await self._hook.catalogue.stop()
         await self._hook.upstream.stop()
         self._starting = None
@@ -113,7 +117,10 @@ class Gateway:
         except Exception as error:
             if request.has_answer:
                 raise
-            await _refuse(send, dialect, _as_refusal(error), request.id or str(uuid4()))
+            refusal = _as_refusal(error)
+            if refusal.denied is not None:
+                self._denials.count(refusal.denied, model=request.model, asked=request.asked, size=request.size)
+            await _refuse(send, dialect, refusal, request.id or str(uuid4()))
 
     async def _route(
         self, request: Request, surface: Surface | None, dialect: Dialect, receive: Receive, send: Send

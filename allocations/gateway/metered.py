@@ -11,6 +11,7 @@ from allocations.gateway.limits import Limits
 from allocations.gateway.refusal import Kind, Refusal, bad_request
 from allocations.gateway.relay import Call, Relay
 from allocations.gateway.request import Receive, Request, Send, read_body
+from allocations.gateway.routing import AUTO
 from allocations.gateway.settlement import Settlement
 from allocations.gateway.upstream import Upstream, UpstreamFailed
 from allocations.metering.bounds import Unbounded
@@ -35,7 +36,10 @@ async def call(hook: Hook, surface: Surface, request: Request, key: KeyEntry, se
     body = await read_body(request, receive, most_bytes=limits.request_bytes, most_seconds=limits.request_seconds)
     payload = bodies.parse(body)
     ask = _ask(surface, payload, body)
-    admitted = await admit(hook.meter, await hook.catalogue.book(), key, surface, ask, hook.pages)
+    book = await hook.catalogue.book()
+    request.asked, request.size = ask.model, len(body)
+    request.model = ask.model if ask.model in book.models or ask.model == AUTO else ""
+    admitted = await admit(hook.meter, book, key, surface, ask, hook.pages)
     request.id = str(admitted.hold.request_id)
     settlement = Settlement(hook.meter, surface, ask, admitted, tags)
     try:

@@ -1,5 +1,7 @@
 """Why the gateway does not answer a call as asked. Each dialect gives a refusal its own status and shape."""
 
+from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum, auto
 from typing import Any
 
@@ -22,6 +24,15 @@ class Kind(Enum):
     INTERNAL = auto()
 
 
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """What the log of refused calls keeps of a refusal by a quota or a key; `bound` in USD."""
+
+    reason: str
+    key_id: int | None
+    bound: Decimal | None = None
+
+
 class Refusal(Exception):
     """Stop a call. The message is for the caller: it never holds a secret, a prompt or an answer."""
 
@@ -34,10 +45,11 @@ class Refusal(Exception):
         parameter: str | None = None,
         details: dict[str, Any] | None = None,
         headers: tuple[tuple[bytes, bytes], ...] = (),
+        denied: Denied | None = None,
     ) -> None:
         super().__init__(message)
         self.kind, self.message, self.code, self.parameter = kind, message, code, parameter
-        self.details, self.headers = details, headers
+        self.details, self.headers, self.denied = details, headers, denied
 
 
 def bad_request(message: str, parameter: str | None = None) -> Refusal:

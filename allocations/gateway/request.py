@@ -51,7 +51,19 @@ def way_of(name: bytes) -> tuple[Way, str]:
 class Request:
     """A request's headers, read once."""
 
-    __slots__ = ("_kept", "has_answer", "id", "method", "path", "query", "sandbox", "upstream")
+    __slots__ = (
+        "_kept",
+        "asked",
+        "has_answer",
+        "id",
+        "method",
+        "model",
+        "path",
+        "query",
+        "sandbox",
+        "size",
+        "upstream",
+    )
 
     def __init__(self, scope: Scope) -> None:
         self.method: str = scope["method"]
@@ -61,6 +73,12 @@ class Request:
         """The hold's request id, once there is one."""
         self.has_answer = False
         """Its answer has begun, so that no error can be sent any more."""
+        self.asked = ""
+        """The model that its body names, once it is read."""
+        self.model = ""
+        """The same, when Tank has such a model."""
+        self.size: int | None = None
+        """How many bytes its body has, once it is read."""
         self.upstream: CIMultiDict[str] = CIMultiDict()
         """What goes to the provider."""
         self.sandbox: dict[str, str] = {}

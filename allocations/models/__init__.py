@@ -1,6 +1,7 @@
-"""Allocations and their lines, quotas and holds on the hot path, and the keys that spend them."""
+"""Allocations and their lines, quotas and holds on the hot path, the keys that spend them, and the calls refused."""
 
 from allocations.models.allocation import Allocation, AllocationLine, AllocationState, StopBehaviour
+from allocations.models.denial import Denial, DenialReason
 from allocations.models.keys import KeySecret, KeyState, QuotaKey
 from allocations.models.quota import Hold, HoldState, MeterWorker, Quota, WorkerState
 
@@ -8,6 +9,8 @@ __all__ = [
     "Allocation",
     "AllocationLine",
     "AllocationState",
+    "Denial",
+    "DenialReason",
     "Hold",
     "HoldState",
     "KeySecret",
