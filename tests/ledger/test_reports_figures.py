@@ -11,7 +11,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
+from allocations.metering.types import Tokens
 from ledger.models import Account, EntryKind, JournalEntry, Period, Tier
 from ledger.reports.base import Choice, Report, Tie, report_of
 from ledger.reports.forms import month_of
@@ -357,3 +361,23 @@ def test_a_figure_leads_to_its_calls_and_the_calls_sum_to_it(usage: Usage) -> No
     table = rows(behind, "Usage records, table")
     assert [row[-2:] for row in table] == [["exact", "step=1, workflow=sort"], ["exact", "step=2, workflow=sort"]]
     assert [row[12] for row in table] == ["$2.50", "$1.3000"]
+
+
+def test_a_report_asks_the_database_as_often_for_more_rows(usage: Usage) -> None:
+    client = usage.budget.company.client(usage.budget.company.hana)
+    slugs = ("chargeback", "showback-tags", "savings", "unattributed", "journal", "provider-reconciliation")
+    usage_post(actor=usage.budget.company.system)
+    before = [queries(client, slug) for slug in slugs]
+
+    for n in range(3):
+        usage.call(usage.budget.prod, usage.big, Tier.STANDARD, Tokens(input=n + 1), workflow=f"more {n}")
+    usage_post(actor=usage.budget.company.system)
+
+    assert [queries(client, slug) for slug in slugs] == before
+
+
+def queries(client: Client, slug: str) -> int:
+    client.get(f"/ledger/reports/{slug}/")
+    with CaptureQueriesContext(connection) as asked:
+        assert client.get(f"/ledger/reports/{slug}/").status_code == 200
+    return len(asked)

@@ -73,7 +73,7 @@ def test_finance_sees_the_year_and_what_waits_for_approval(budget: Budget) -> No
 
 def test_the_nav_offers_what_a_role_may_open(company: Company) -> None:
     everybody = ["Home", "Inbox", "Pitches", "Rounds", "Allocations", "Teams", "Rate card"]
-    finance = ["Overview", "Trial balance", "Journal", "Unsettled holds"]
+    finance = ["Overview", "Trial balance", "Journal", "Reports", "Unsettled holds"]
 
     assert links(company.client(company.ana)) == [*everybody, "Ana Example"]
     assert links(company.client(company.hana)) == [*everybody, *finance, "Hana Example"]
