@@ -56,6 +56,12 @@ class Column:
     unit: str = ""
     drill: str = ""
 
+    @property
+    def heading(self) -> str:
+        """Return what stands above the column: its label and, where the label does not say it, its unit."""
+        says_it = not self.unit or self.unit.casefold() == self.label.casefold()
+        return self.label if says_it else f"{self.label}, {self.unit}"
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:

@@ -156,7 +156,7 @@ class Book:
         sheet.freeze_panes(1, 0)
         for place, column in enumerate(self.asked.columns):
             sheet.set_column(place, place, 18)
-            sheet.write_string(0, place, f"{column.label}, {column.unit}" if column.unit else column.label, self.bold)
+            sheet.write_string(0, place, column.heading, self.bold)
         for line, row in enumerate(rows, start=1):
             for place, cell in enumerate(row.cells):
                 self._cell(sheet, line, place, cell, self.kinds[place])

@@ -39,7 +39,7 @@ class Savings(UsageReport):
             Column("team", "Team"),
             Column("model", "Model"),
             Column("tier", "Tier"),
-            Column("tokens", "Tokens", Kind.COUNT, "tokens"),
+            Column("tokens", "Quantity", Kind.COUNT, "tokens"),
             Column("cost", "Cost", Kind.MONEY, "USD", drill="usage"),
             Column("uncached", "Without caches", Kind.MONEY, "USD"),
             Column("cache_saving", "Saved by caches", Kind.MONEY, "USD"),

@@ -1,7 +1,7 @@
 """The usage that a report is about, from its daily sums, and how its totals tie to the ledger."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -94,28 +94,16 @@ def usage_ties(choice: Choice) -> list[Tie]:
         return [charged]
     overage, overage_gap = _tie(f"Beyond what lines held{words}", "overage", wide)
     reported, in_ledger = charged.reported + overage.reported, _metered(wide)
-    explained = (charged_gap + overage_gap).words(reported - in_ledger)
+    explained = _words(reported - in_ledger, charged_gap + overage_gap)
     cost = Tie(f"Cost{words}", CURRENCY, reported, in_ledger, "Metered accounts", explained)
     return [cost, charged, overage] if overage.reported or overage.in_ledger else [cost, charged]
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """What may lie between usage and ledger, in USD: not posted yet, and posted and reversed."""
-
-    unposted: Decimal = ZERO
-    reversed: Decimal = ZERO
-
-    def __add__(self, other: "Gap") -> "Gap":
-        return Gap(self.unposted + other.unposted, self.reversed + other.reversed)
-
-    def words(self, difference: Decimal) -> str:
-        """Say what a difference consists of; nothing when it does not consist of this alone."""
-        if not difference or difference != self.unposted + self.reversed:
-            return ""
-        unposted = f"{show(self.unposted)} was not posted yet: the ledger gets usage every hour."
-        undone = f"{show(self.reversed)} was posted and reversed."
-        return " ".join([unposted] * bool(self.unposted) + [undone] * bool(self.reversed))
+def _words(difference: Decimal, unposted: Decimal) -> str:
+    """Say that a difference is usage that was not posted yet; nothing when it does not consist of this alone."""
+    if not difference or difference != unposted:
+        return ""
+    return f"{show(unposted)} was not posted yet: the ledger gets usage every hour."
 
 
 LEDGER_SIDE = {
@@ -124,13 +112,13 @@ LEDGER_SIDE = {
 }
 
 
-def _tie(label: str, column: str, choice: Choice) -> tuple[Tie, Gap]:
+def _tie(label: str, column: str, choice: Choice) -> tuple[Tie, Decimal]:
     kind, account_class, words = LEDGER_SIDE[column]
     reported = total(usage_days(choice), column)
     postings = usage_postings(choice, [kind], account_class)
     in_ledger = -total(postings, "amount")
-    gap = _gap(column, choice, postings) if reported != in_ledger else Gap()
-    return Tie(label, CURRENCY, reported, in_ledger, words, gap.words(reported - in_ledger)), gap
+    unposted = _unposted(column, choice) if reported != in_ledger else ZERO
+    return Tie(label, CURRENCY, reported, in_ledger, words, _words(reported - in_ledger, unposted)), unposted
 
 
 def _metered(choice: Choice) -> Decimal:
@@ -144,10 +132,9 @@ def total(rows: QuerySet[Any], column: str) -> Decimal:
 
 
 def usage_postings(choice: Choice, kinds: Iterable[EntryKind], account_class: AccountClass) -> QuerySet[Posting]:
-    """Return the postings to a class of accounts that brought usage in, and the reversals of such entries."""
-    kinds = list(kinds)
+    """Return the postings to a class of accounts that brought usage in; such entries are never reversed."""
     rows = Posting.objects.filter(
-        Q(entry__kind__in=kinds) | Q(entry__reverses__kind__in=kinds),
+        entry__kind__in=list(kinds),
         account__account_class=account_class,
         entry__effective_on__gte=choice.starts_on,
         entry__effective_on__lte=days_until(choice),
@@ -166,11 +153,6 @@ def usage_postings(choice: Choice, kinds: Iterable[EntryKind], account_class: Ac
 def _entries_of(choice: Choice) -> Any:
     at_provider = Posting.objects.filter(account__account_class=AccountClass.METERED, account__provider=choice.provider)
     return at_provider.values("entry")
-
-
-def _gap(column: str, choice: Choice, postings: QuerySet[Posting]) -> Gap:
-    undone = postings.filter(entry__kind=EntryKind.REVERSAL)
-    return Gap(_unposted(column, choice), total(undone, "amount"))
 
 
 def _unposted(column: str, choice: Choice) -> Decimal:

@@ -75,7 +75,7 @@ def _page(request: UserRequest, found: Report, form: ChoiceForm) -> HttpResponse
         "report": found,
         "form": form,
         "choice": choice,
-        "columns": [(column, is_number(column)) for column in columns],
+        "columns": [(column.heading, is_number(column)) for column in columns],
         "rows": rows[:ROWS],
         "most": ROWS if len(rows) > ROWS else None,
         "ties": found.ties(choice),

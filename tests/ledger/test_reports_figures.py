@@ -11,12 +11,16 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
+from allocations.metering.types import Tokens
 from ledger.models import Account, EntryKind, JournalEntry, Period, Tier
 from ledger.reports.base import Choice, Report, Tie, report_of
 from ledger.reports.forms import month_of
 from ledger.selectors import today
-from ledger.services import entry_reverse, usage_post
+from ledger.services import usage_post
 from ledger.services.posting import Leg, entry_post
 from tests.budget import Budget
 from tests.ledger.calls import Usage, usage
@@ -83,18 +87,6 @@ def test_usage_that_is_not_posted_yet_is_said_and_is_no_alarm(usage: Usage) -> N
 
     assert [cost.reported, cost.in_ledger] == [WHOLE, 0]
     assert cost.explained == "$59.2000 was not posted yet: the ledger gets usage every hour."
-
-
-def test_usage_that_was_posted_and_reversed_is_said_too(usage: Usage) -> None:
-    company = usage.budget.company
-    usage_post(actor=company.system)
-    entry = JournalEntry.objects.get(kind=EntryKind.USAGE, postings__account__code__endswith=":frontier")
-    entry_reverse(actor=company.hana, entry=entry, reason="Wrong line", approved_by=company.lou)
-
-    found = ties("chargeback", now())
-
-    assert found["Cost"].difference == found["Charged to allocation lines"].difference == Decimal("3.4")
-    assert found["Cost"].explained == "$3.40 was posted and reversed."
 
 
 def test_what_nothing_explains_is_an_alarm(usage: Usage) -> None:
@@ -357,3 +349,23 @@ def test_a_figure_leads_to_its_calls_and_the_calls_sum_to_it(usage: Usage) -> No
     table = rows(behind, "Usage records, table")
     assert [row[-2:] for row in table] == [["exact", "step=1, workflow=sort"], ["exact", "step=2, workflow=sort"]]
     assert [row[12] for row in table] == ["$2.50", "$1.3000"]
+
+
+def test_a_report_asks_the_database_as_often_for_more_rows(usage: Usage) -> None:
+    client = usage.budget.company.client(usage.budget.company.hana)
+    slugs = ("chargeback", "showback-tags", "savings", "unattributed", "journal", "provider-reconciliation")
+    usage_post(actor=usage.budget.company.system)
+    before = [queries(client, slug) for slug in slugs]
+
+    for n in range(3):
+        usage.call(usage.budget.prod, usage.big, Tier.STANDARD, Tokens(input=n + 1), workflow=f"more {n}")
+    usage_post(actor=usage.budget.company.system)
+
+    assert [queries(client, slug) for slug in slugs] == before
+
+
+def queries(client: Client, slug: str) -> int:
+    client.get(f"/ledger/reports/{slug}/")
+    with CaptureQueriesContext(connection) as asked:
+        assert client.get(f"/ledger/reports/{slug}/").status_code == 200
+    return len(asked)

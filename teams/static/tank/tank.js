@@ -143,8 +143,8 @@
     });
     const axis = axisStyle();
     Plotly.react(canvas, traces, {
-      ...frame(), margin: { l: 8, r: 8, t: 12, b: 8 }, ...layout, showlegend: data.length > 1, legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
-      xaxis: { ...axis, automargin: true, ...layout.xaxis }, yaxis: { ...axis, automargin: true, ...layout.yaxis },
+      ...frame(), margin: { l: 8, r: 8, t: 12, b: 8 }, bargap: .45, ...layout, showlegend: data.length > 1, legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
+      xaxis: { ...axis, automargin: true, showgrid: false, ...layout.xaxis }, yaxis: { ...axis, automargin: true, ...layout.yaxis },
     }, { displayModeBar: false, responsive: true });
   }
   function plotDraw(figure) {
