@@ -5,12 +5,14 @@ class AllocationsConfig(AppConfig):
     name = "allocations"
 
     def ready(self) -> None:
-        """Say what of this floor waits for finance, what it reports, and what the close of a period asks of it."""
+        """Say what of this floor waits for finance, what it reports and proves, and what a close asks of it."""
         from allocations import closing  # noqa: F401 - its import registers them, once models are there
+        from allocations.checks import of_quotas
         from allocations.reports import REPORTS
         from allocations.waiting import of_allocations
-        from ledger import waiting
-        from ledger.reports.base import register
+        from ledger import checks, waiting
+        from ledger.reports import base as reports
 
-        register(*REPORTS)
+        reports.register(*REPORTS)
+        checks.register(of_quotas)
         waiting.register(of_allocations)

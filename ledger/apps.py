@@ -5,7 +5,7 @@ class LedgerConfig(AppConfig):
     name = "ledger"
 
     def ready(self) -> None:
-        from ledger import waiting
+        from ledger import checks, waiting
         from ledger.reports.base import register
         from ledger.reports.books import Journal, Statement
         from ledger.reports.clearing import Accruals, ProviderReconciliation
@@ -16,3 +16,4 @@ class LedgerConfig(AppConfig):
         register(Chargeback, TeamShowback, TagShowback, UnitEconomics, UsageRecords, Savings, Unattributed)
         register(TrialBalance, Journal, Statement, Accruals, ProviderReconciliation)
         waiting.register(waiting.of_the_ledger)
+        checks.register(checks.of_ledger)

@@ -35,6 +35,8 @@ urlpatterns = [
     path("corrections/C-<int:pk>/<str:decision>/", views_desk.correction_decide, name="correction_decide"),
     path("rates/", views.rates, name="rates"),
     path("rates/<int:pk>/approve/", views.rate_approve, name="rate_approve"),
+    path("journal/J-<int:pk>/usage/", reports.usage_of_entry, name="entry_usage"),
+    path("journal/J-<int:pk>/usage.csv", reports.usage_of_entry_csv, name="entry_usage_csv"),
     path("reports/", reports.reports, name="reports"),
     path("reports/<slug:slug>/", reports.report, name="report"),
     *(

@@ -20,6 +20,8 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.set_default()
 
+NIGHT = {"expires": 6 * 3600}
+
 # A message that waited longer than its period is dropped: the next one does its work.
 app.conf.beat_schedule = {
     "sweep": {"task": "allocations.tasks.sweep", "schedule": 15.0, "options": {"expires": 15}},
@@ -27,6 +29,18 @@ app.conf.beat_schedule = {
     "reviews": {"task": "pitches.tasks.start_reviews", "schedule": 60.0, "options": {"expires": 60}},
     "offers": {"task": "pitches.tasks.expire_offers", "schedule": 60.0, "options": {"expires": 60}},
     "usage": {"task": "ledger.tasks.post_usage", "schedule": crontab(minute="5"), "options": {"expires": 3600}},
+    # The night, UTC: partitions ahead, then all that is open once more, then the proof of what came out.
+    "partitions": {
+        "task": "ledger.tasks.make_partitions",
+        "schedule": crontab(hour="0", minute="20"),
+        "options": NIGHT,
+    },
+    "usage_open": {
+        "task": "ledger.tasks.post_usage_open",
+        "schedule": crontab(hour="1", minute="20"),
+        "options": NIGHT,
+    },
+    "verify": {"task": "ledger.tasks.verify_nightly", "schedule": crontab(hour="2", minute="20"), "options": NIGHT},
 }
 
 for folder in app.conf.broker_transport_options.values():

@@ -18,7 +18,7 @@ from pitches.selectors.pitches import pitches_visible_to, revision_whole
 from pitches.selectors.rounds import rounds_visible_to
 from teams.access import find_or_404
 from teams.api import Invalid, Pages
-from teams.models import User
+from teams.models import Scope, User
 
 
 class AmountField(serializers.Field[Any, Any, str, Any]):
@@ -154,6 +154,7 @@ class RevisionSerializer(serializers.ModelSerializer[PitchRevision]):
 class RoundList(ListAPIView[Round]):
     """The rounds that the caller may see, newest first."""
 
+    read_scope = Scope.PITCHES_READ
     serializer_class = RoundSerializer
     pagination_class = Pages
 
@@ -165,6 +166,7 @@ class RoundList(ListAPIView[Round]):
 class RoundDetail(RetrieveAPIView[Round]):
     """One round."""
 
+    read_scope = Scope.PITCHES_READ
     serializer_class = RoundSerializer
 
     def get_object(self) -> Round:
@@ -176,6 +178,7 @@ class RoundDetail(RetrieveAPIView[Round]):
 class PitchList(ListAPIView[Pitch]):
     """The pitches that the caller may see, newest first."""
 
+    read_scope = Scope.PITCHES_READ
     serializer_class = PitchSerializer
     pagination_class = Pages
 
@@ -191,6 +194,8 @@ def _pitch(request: Request, pk: int, permission: str) -> Pitch:
 class PitchDetail(APIView):
     """One pitch with its current revision."""
 
+    read_scope = Scope.PITCHES_READ
+
     def get(self, request: Request, pk: int) -> Response:
         """Answer with the pitch; 404 for one that the caller may not see."""
         pitch = _pitch(request, pk, "pitches.view_pitch")
@@ -201,6 +206,8 @@ class PitchDetail(APIView):
 
 class PitchSubmit(APIView):
     """Submit the draft as it stands."""
+
+    write_scope = Scope.PITCHES_WRITE
 
     def post(self, request: Request, pk: int) -> Response:
         """Answer with the new revision; the draft's faults are errors by field."""

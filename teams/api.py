@@ -11,7 +11,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from rest_framework import exceptions, status
-from rest_framework.pagination import LimitOffsetPagination
+from rest_framework.pagination import CursorPagination, LimitOffsetPagination
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
@@ -23,6 +23,15 @@ class Pages(LimitOffsetPagination):
 
     default_limit = 50
     max_limit = 200
+
+
+class Keyset(CursorPagination):
+    """Pages that cost the same at any depth: `next` carries an opaque cursor. Fifty rows, two hundred at the most."""
+
+    page_size = 50
+    page_size_query_param = "limit"
+    max_page_size = 200
+    ordering = "-pk"
 
 
 class Invalid(Refused):

@@ -4,7 +4,7 @@ from django import forms
 from django.forms.renderers import TemplatesSetting
 
 from teams.errors import Refused
-from teams.models import TeamRole
+from teams.models import Scope, TeamRole
 
 
 class TankRenderer(TemplatesSetting):
@@ -53,3 +53,19 @@ class ProfileForm(forms.Form):
     """What others see of somebody."""
 
     name = forms.CharField(max_length=120, label="Name", help_text="As others see you, in pitches and in the history.")
+
+
+class TokenForm(forms.Form):
+    """A new API token: what for, and for how long."""
+
+    name = forms.CharField(max_length=80, label="Name", help_text="The program that will use it.")
+    scopes = forms.MultipleChoiceField(
+        choices=Scope.choices,
+        label="It may",
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Never more than you may do yourself.",
+        error_messages={"required": "Choose what the token may be used for."},
+    )
+    days = forms.TypedChoiceField(
+        choices=[("30", "30 days"), ("90", "90 days"), ("366", "A year")], coerce=int, initial="90", label="It lasts"
+    )

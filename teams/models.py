@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower, Now
@@ -173,3 +174,43 @@ class Notification(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+
+class Scope(models.TextChoices):
+    """What a personal API token may be used for, within what its person may do."""
+
+    LEDGER_READ = "ledger:read", "Read accounts, entries, balances and usage"
+    REPORTS_READ = "reports:read", "Read reports"
+    PITCHES_READ = "pitches:read", "Read rounds and pitches"
+    PITCHES_WRITE = "pitches:write", "Submit pitches"
+
+
+class ApiToken(models.Model):
+    """A person's token for programs: acts as the person, inside its scopes, until it expires or is revoked."""
+
+    user = models.ForeignKey(User, models.PROTECT, related_name="api_tokens")
+    name = models.CharField(max_length=80)
+    scopes = ArrayField(models.CharField(max_length=20, choices=Scope))
+    digest = models.BinaryField(max_length=32, unique=True, editable=False, help_text="SHA-256 of the secret.")
+    hint = models.CharField(max_length=20)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, help_text="To the minute.")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(scopes__contained_by=Scope.values), name="token_scopes_known"),
+            models.CheckConstraint(condition=~Q(scopes=[]), name="token_has_a_scope"),
+            models.UniqueConstraint(
+                fields=["user", "name"], condition=Q(revoked_at=None), name="token_name_unique_while_usable"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.hint})"
+
+    @property
+    def scope_labels(self) -> list[str]:
+        """Return what it may be used for, in words."""
+        return [str(Scope(scope).label) for scope in self.scopes]

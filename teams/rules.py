@@ -10,7 +10,7 @@ from rules.permissions import permissions
 from rules.predicates import Predicate
 
 from teams import selectors
-from teams.models import SYSTEM_EMAIL, Membership, Notification, Role, Team
+from teams.models import SYSTEM_EMAIL, ApiToken, Membership, Notification, Role, Team
 from teams.selectors import Person
 
 
@@ -76,7 +76,7 @@ def is_unit_head(user: Person, target: Any) -> bool:
 @Predicate
 def is_theirs(user: Person, target: Any) -> bool:
     """Say whether an object names somebody as its user."""
-    return isinstance(target, Notification | Membership) and target.user_id == user.pk
+    return isinstance(target, ApiToken | Notification | Membership) and target.user_id == user.pk
 
 
 oversees = is_finance | is_auditor | is_platform_admin
@@ -95,6 +95,8 @@ allow("teams.change_team", is_platform_admin | is_system | is_lead)
 allow("teams.view_membership", oversees | is_member | is_unit_head)
 allow("teams.view_notification", is_theirs)
 allow("teams.change_notification", is_theirs)
+allow("teams.view_apitoken", is_theirs)
+allow("teams.change_apitoken", is_theirs)
 allow("teams.view_auditevent", is_auditor | is_platform_admin)
 for model in ("user", "businessunit", "rolegrant"):
     allow(f"teams.view_{model}", is_platform_admin | is_auditor)

@@ -4,8 +4,21 @@ from dataclasses import dataclass
 
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Count, Prefetch, Q, QuerySet
+from django.db.models.functions import Now
 
-from teams.models import SYSTEM_EMAIL, AuditEvent, Membership, Notification, Role, RoleGrant, Team, TeamRole, User
+from teams import secrets
+from teams.models import (
+    SYSTEM_EMAIL,
+    ApiToken,
+    AuditEvent,
+    Membership,
+    Notification,
+    Role,
+    RoleGrant,
+    Team,
+    TeamRole,
+    User,
+)
 
 Person = User | AnonymousUser
 
@@ -154,3 +167,16 @@ def history_of(target_type: str, target_id: int | str, *, limit: int = 50) -> li
     """Return the changes of one object, newest first; `target_type` is its label such as "teams.team"."""
     rows = AuditEvent.objects.filter(object_type=target_type, object_id=str(target_id))
     return list(rows.select_related("actor").order_by("-pk")[:limit])
+
+
+def tokens_of(user: User) -> list[ApiToken]:
+    """Return a person's API tokens that were not revoked, newest first; expired ones too."""
+    return list(ApiToken.objects.filter(user=user, revoked_at=None).order_by("-pk"))
+
+
+def token_by_secret(secret: str) -> ApiToken | None:
+    """Return the usable token of a secret with its person; None when it is unknown, revoked, expired, or they left."""
+    if not secrets.is_well_formed(secret):
+        return None
+    tokens = ApiToken.objects.select_related("user").filter(revoked_at=None, expires_at__gt=Now())
+    return tokens.filter(digest=secrets.digest(secret), user__is_active=True).first()

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from teams import views
+from teams import token_views, views
 
 app_name = "teams"
 urlpatterns = [
@@ -10,6 +10,8 @@ urlpatterns = [
     path("inbox/read/", views.inbox_read, name="inbox_read"),
     path("inbox/<int:pk>/open/", views.notification_open, name="notification_open"),
     path("profile/", views.profile, name="profile"),
+    path("profile/tokens/", token_views.tokens, name="tokens"),
+    path("profile/tokens/<int:pk>/revoke/", token_views.token_revoke, name="token_revoke"),
     path("people/", views.people, name="people"),
     path("teams/", views.team_list, name="list"),
     path("teams/<slug:slug>/", views.team_page, name="team"),

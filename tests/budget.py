@@ -51,6 +51,10 @@ class Till:
         row = settle_row(hold, facts) | {"sent_at": hold.sent_at.isoformat()}
         self._meter(hold.quota_ids, within=[row])
 
+    def void(self, hold: Hold) -> None:
+        """Give a hold back: the call never reached the provider."""
+        self._meter(hold.quota_ids, within=[settle_row(hold, None) | {"sent_at": hold.sent_at.isoformat()}])
+
     def die(self) -> None:
         """Stop without a word: what is in flight stays held and becomes unsettled."""
         with connection.cursor() as cursor:
@@ -100,27 +104,27 @@ class Budget:
 
     def call(self, key: QuotaKey | None = None, *, tokens: int = 1_000_000, settle_kind: str = "exact") -> None:
         """Meter a call on the standard line of Claims; a million input tokens cost one dollar."""
-        key = key or self.prod
+        facts = self.facts(key, tokens=tokens, settle_kind=settle_kind)
+        hold = self.till.admit(key or self.prod, self.line, format(facts.cost, "f"))
+        self.till.settle(hold, facts)
+
+    def facts(self, key: QuotaKey | None = None, *, tokens: int, settle_kind: str = "exact") -> CallFacts:
+        """Return what a call on the standard line of Claims used and cost."""
         counts, rate = Tokens(input=tokens), self.model.rates.get(approved_at__isnull=False)
-        price = cost(rate, counts)
-        hold = self.till.admit(key, self.line, format(price, "f"))
-        self.till.settle(
-            hold,
-            CallFacts(
-                tokens=counts,
-                cost=price,
-                account_id=self.line.account_id,
-                team_id=self.claims.team_id,
-                key_id=key.pk,
-                provider_id=self.model.provider_id,
-                model_id=self.model.pk,
-                rate_id=rate.pk,
-                model_asked="tank/auto",
-                model_returned=self.model.name,
-                surface="chat/completions",
-                streamed=False,
-                settle_kind=settle_kind,
-            ),
+        return CallFacts(
+            tokens=counts,
+            cost=cost(rate, counts),
+            account_id=self.line.account_id,
+            team_id=self.claims.team_id,
+            key_id=(key or self.prod).pk,
+            provider_id=self.model.provider_id,
+            model_id=self.model.pk,
+            rate_id=rate.pk,
+            model_asked="tank/auto",
+            model_returned=self.model.name,
+            surface="chat/completions",
+            streamed=False,
+            settle_kind=settle_kind,
         )
 
     def past_call(

@@ -82,7 +82,14 @@ SHOTS = [
     Shot("account", FINANCE, ["/ledger/trial-balance/", r"~/accounts/pool:"]),
     Shot("journal", AUDITOR, ["/ledger/journal/"]),
     Shot("entry", AUDITOR, ["/ledger/journal/?kind=award", r"~/journal/J-\d+/$"]),
+    Shot("entry-usage", AUDITOR, ["/ledger/journal/?kind=usage", r"~/journal/J-\d+/$", r"~/usage/$"]),
     Shot("rates", FINANCE, ["/ledger/rates/"]),
+    Shot("reports", FINANCE, ["/ledger/reports/"]),
+    Shot("report-chargeback", FINANCE, ["/ledger/reports/", r"~/chargeback/$"]),
+    Shot("report-savings", FINANCE, ["/ledger/reports/", r"~/savings/$"]),
+    Shot("report-reconciliation", AUDITOR, ["/ledger/reports/", r"~/provider-reconciliation/$"]),
+    Shot("report-statement", AUDITOR, ["/ledger/reports/account-statement/?account=metered:sandbox"]),
+    Shot("report-error", FINANCE, ["/ledger/reports/chargeback/?from=2026-02-31&team=nobody"]),
     Shot("committee-rounds", CHAIR, ["/admin/pitches/round/"]),
     Shot("committee-desk", CHAIR, ["/admin/pitches/round/", "=2026 round 3"]),
     Shot("committee-read", SEAT, ["/admin/pitches/round/", "=2026 round 3", r"~/round/pitch/\d+/$"]),
@@ -174,7 +181,7 @@ class Studio:
 
     def heard(self, shot: Shot) -> list[str]:
         """Return what the console said, but for the answer that a picture is about."""
-        expected = {"not-found": "404", "team-error": "422"}.get(shot.name, "no such status")
+        expected = {"not-found": "404", "team-error": "422", "report-error": "422"}.get(shot.name, "no such status")
         return [words for words in self.noise if expected not in words]
 
     def note(self, shot: Shot, found: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.http import QueryDict
 
 from ledger.models import Account, AiModel, FiscalYear, Provider, Tier
@@ -25,6 +26,10 @@ FIELDS: dict[Filter, tuple[str, ...]] = {
     Filter.ACCOUNT: ("account",),
     Filter.AS_OF: ("as_of",),
 }
+
+
+FIRST, LAST = date(2000, 1, 1), date(2199, 12, 31)
+NO_SUCH_DAY = "Choose a day from 2000 to 2199."
 
 
 class ChoiceForm(forms.Form):
@@ -117,7 +122,8 @@ class AccountField(forms.CharField):
 
 
 def _day(label: str) -> forms.DateField:
-    return forms.DateField(label=label, widget=forms.DateInput(attrs={"type": "date"}))
+    within = [MinValueValidator(FIRST, NO_SUCH_DAY), MaxValueValidator(LAST, NO_SUCH_DAY)]
+    return forms.DateField(label=label, widget=forms.DateInput(attrs={"type": "date"}), validators=within)
 
 
 def _one_of(label: str, source: Any, everything: str, name: str) -> "forms.ModelChoiceField[Any]":
@@ -149,5 +155,6 @@ def _fields(viewer: User) -> dict[str, forms.Field]:
             label="As of, UTC",
             required=False,
             widget=forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"}),
+            validators=[MinValueValidator(datetime(FIRST.year, 1, 1, tzinfo=UTC), NO_SUCH_DAY)],
         ),
     }

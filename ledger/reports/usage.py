@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -20,6 +19,7 @@ from ledger.reports.usage_days import (
     SUMS,
     USAGE_FILTERS,
     ZERO,
+    moments,
     narrowed,
     summed,
     usage_days,
@@ -322,9 +322,8 @@ class UsageRecords(Report):
         return record_rows(self._records(choice).order_by("settled_at", "request_id"))
 
     def _records(self, choice: Choice) -> QuerySet[UsageRecord]:
-        first = datetime.combine(choice.starts_on, time.min, UTC)
-        until = datetime.combine(choice.ends_on, time.min, UTC) + timedelta(days=1)
-        rows = UsageRecord.objects.filter(settled_at__gte=first, settled_at__lt=until, settled_at__lte=choice.as_of)
+        first, end = moments(choice.starts_on, choice.ends_on)
+        rows = UsageRecord.objects.filter(settled_at__gte=first, settled_at__lt=end, settled_at__lte=choice.as_of)
         return rows.filter(narrowed(choice))
 
     def notes(self, choice: Choice) -> list[str]:

@@ -1,8 +1,8 @@
 """The usage that a report is about, from its daily sums, and how its totals tie to the ledger."""
 
 from collections.abc import Iterable
-from dataclasses import replace
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +10,7 @@ from django.db.models import Max, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from ledger.models import AccountClass, EntryKind, Posting, UsageDay, UsageHour, UsagePosting
-from ledger.money import show
+from ledger.money import CURRENCY, show
 from ledger.reports.base import Choice, Filter, Tie
 from ledger.selectors import today
 
@@ -44,6 +44,11 @@ def last_day(as_of: datetime) -> date:
 def days_until(choice: Choice) -> date:
     """Return the last day that a report on usage counts."""
     return min(choice.ends_on, last_day(choice.as_of))
+
+
+def moments(first: date, last: date) -> tuple[datetime, datetime]:
+    """Return where the first day begins and the last one has ended, UTC."""
+    return datetime.combine(first, time.min, UTC), datetime.combine(last, time.min, UTC) + timedelta(days=1)
 
 
 def usage_days(choice: Choice) -> QuerySet[UsageDay]:
@@ -84,19 +89,33 @@ def usage_ties(choice: Choice) -> list[Tie]:
     """
     wide = replace(choice, model=None, tag="", tag_value="")
     words = ", all models and tags" if (choice.model, choice.tag) != (None, "") else ""
-    charged = _tie(f"Charged to allocation lines{words}", "charged", wide)
+    charged, charged_gap = _tie(f"Charged to allocation lines{words}", "charged", wide)
     if choice.unit or choice.team or choice.tier or choice.account:
         return [charged]
-    overage = _tie(f"Beyond what lines held{words}", "overage", wide)
-    cost = Tie(
-        f"Cost{words}",
-        charged.currency,
-        charged.reported + overage.reported,
-        _metered(wide),
-        "Metered accounts",
-        charged.explained or overage.explained,
-    )
+    overage, overage_gap = _tie(f"Beyond what lines held{words}", "overage", wide)
+    reported, in_ledger = charged.reported + overage.reported, _metered(wide)
+    explained = (charged_gap + overage_gap).words(reported - in_ledger)
+    cost = Tie(f"Cost{words}", CURRENCY, reported, in_ledger, "Metered accounts", explained)
     return [cost, charged, overage] if overage.reported or overage.in_ledger else [cost, charged]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What may lie between usage and ledger, in USD: not posted yet, and posted and reversed."""
+
+    unposted: Decimal = ZERO
+    reversed: Decimal = ZERO
+
+    def __add__(self, other: "Gap") -> "Gap":
+        return Gap(self.unposted + other.unposted, self.reversed + other.reversed)
+
+    def words(self, difference: Decimal) -> str:
+        """Say what a difference consists of; nothing when it does not consist of this alone."""
+        if not difference or difference != self.unposted + self.reversed:
+            return ""
+        unposted = f"{show(self.unposted)} was not posted yet: the ledger gets usage every hour."
+        undone = f"{show(self.reversed)} was posted and reversed."
+        return " ".join([unposted] * bool(self.unposted) + [undone] * bool(self.reversed))
 
 
 LEDGER_SIDE = {
@@ -105,13 +124,13 @@ LEDGER_SIDE = {
 }
 
 
-def _tie(label: str, column: str, choice: Choice) -> Tie:
+def _tie(label: str, column: str, choice: Choice) -> tuple[Tie, Gap]:
     kind, account_class, words = LEDGER_SIDE[column]
     reported = total(usage_days(choice), column)
     postings = usage_postings(choice, [kind], account_class)
     in_ledger = -total(postings, "amount")
-    explained = _explained(column, choice, postings, reported - in_ledger) if reported != in_ledger else ""
-    return Tie(label, "USD", reported, in_ledger, words, explained)
+    gap = _gap(column, choice, postings) if reported != in_ledger else Gap()
+    return Tie(label, CURRENCY, reported, in_ledger, words, gap.words(reported - in_ledger)), gap
 
 
 def _metered(choice: Choice) -> Decimal:
@@ -149,21 +168,14 @@ def _entries_of(choice: Choice) -> Any:
     return at_provider.values("entry")
 
 
-def _explained(column: str, choice: Choice, postings: QuerySet[Posting], difference: Decimal) -> str:
-    """Say what a difference consists of; nothing when it does not consist of that alone."""
-    reversed_sum = total(postings.filter(entry__kind=EntryKind.REVERSAL), "amount")
-    unposted = _unposted(column, choice)
-    if difference != unposted + reversed_sum:
-        return ""
-    parts = [f"{show(unposted)} was not posted yet: the ledger gets usage every hour."] if unposted else []
-    return " ".join([*parts, f"{show(reversed_sum)} was posted and reversed."] if reversed_sum else parts)
+def _gap(column: str, choice: Choice, postings: QuerySet[Posting]) -> Gap:
+    undone = postings.filter(entry__kind=EntryKind.REVERSAL)
+    return Gap(_unposted(column, choice), total(undone, "amount"))
 
 
 def _unposted(column: str, choice: Choice) -> Decimal:
-    span = {
-        "hour__date__gte": choice.starts_on,
-        "hour__date__lte": days_until(choice),
-    }
+    first, end = moments(choice.starts_on, days_until(choice))
+    span = {"hour__gte": first, "hour__lt": end}
     used = total(UsageHour.objects.filter(narrowed(choice), **span), column)
     chosen = {
         "account__team__business_unit": choice.unit,

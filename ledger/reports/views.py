@@ -8,14 +8,20 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from ledger.exports import csv_response
+from ledger.models import JournalEntry
 from ledger.reports.base import Report, report_of, visible_to
 from ledger.reports.files import Asked, csv_file, json_file, xlsx_file
 from ledger.reports.forms import ChoiceForm
 from ledger.reports.shown import figure_data, is_number, shown_rows
+from ledger.reports.usage import RECORD_COLUMNS, record_rows
+from ledger.selectors.entry_usage import EntryUsage, entry_records, entry_usage
 from ledger.streams import FileStream
-from teams.access import UserRequest, members_only, visible_or_404
+from teams.access import UserRequest, find_or_404, members_only, visible_or_404
+from teams.paging import page_mark
 
 ROWS = 200
+PAGE = 50
 WRITERS: dict[str, Callable[[Asked], FileStream]] = {"csv": csv_file, "xlsx": xlsx_file, "json": json_file}
 
 
@@ -81,3 +87,37 @@ def _page(request: UserRequest, found: Report, form: ChoiceForm) -> HttpResponse
 
 def _refused(request: UserRequest, found: Report, form: ChoiceForm) -> HttpResponse:
     return render(request, "ledger/report.html", {"report": found, "form": form}, status=422)
+
+
+@require_safe
+@members_only
+def usage_of_entry(request: UserRequest, pk: int) -> HttpResponse:
+    """Show the calls that an entry's sum is made of, newest first."""
+    entry, usage = _entry_usage(request, pk)
+    before = page_mark(request)
+    records = entry_records(usage, before=before, limit=PAGE + 1)
+    context = {
+        "entry": entry,
+        "usage": usage,
+        "records": records[:PAGE],
+        "older": records[PAGE - 1].pk if len(records) > PAGE else None,
+        "before": before,
+    }
+    return render(request, "ledger/entry_usage.html", context)
+
+
+@require_safe
+@members_only
+def usage_of_entry_csv(request: UserRequest, pk: int) -> HttpResponseBase:
+    """Send the calls that an entry's sum is made of as CSV, oldest first."""
+    entry, usage = _entry_usage(request, pk)
+    cells = (row.cells for row in record_rows(usage.records.order_by("id")))
+    return csv_response(f"usage-{entry}.csv", [column.name for column in RECORD_COLUMNS], cells)
+
+
+def _entry_usage(request: UserRequest, pk: int) -> tuple[JournalEntry, EntryUsage]:
+    entry = find_or_404(JournalEntry.objects.all(), request.user, "ledger.view_journalentry", pk=pk)
+    usage = entry_usage(entry)
+    if usage is None:
+        raise Http404
+    return entry, usage

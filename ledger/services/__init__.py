@@ -19,6 +19,7 @@ from ledger.services.funding import (
     year_fund,
     year_lapse,
 )
+from ledger.services.nightly import breaches_tell, usage_partitions_make, usage_post_open
 from ledger.services.periods import (
     period_accept,
     period_accrue,
@@ -38,6 +39,7 @@ __all__ = [
     "ModelFacts",
     "account_open",
     "adjustment_propose",
+    "breaches_tell",
     "correction_approve",
     "correction_refuse",
     "correction_withdraw",
@@ -67,7 +69,9 @@ __all__ = [
     "reserve_convert",
     "reserve_in",
     "reversal_propose",
+    "usage_partitions_make",
     "usage_post",
+    "usage_post_open",
     "usage_roll",
     "year_cut",
     "year_fund",

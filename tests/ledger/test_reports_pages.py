@@ -9,8 +9,10 @@ from zipfile import ZipFile
 import pytest
 from django.test import Client
 
+from ledger.money import usd
 from ledger.reports.base import all_reports
 from ledger.selectors import today
+from ledger.services import year_fund
 from tests.budget import Budget
 from tests.cast import PEOPLE, Company
 from tests.pages import assert_readable, error_beside, heading, page_of, rows, typed
@@ -73,6 +75,66 @@ def test_a_time_to_come_is_refused_and_what_was_typed_stays(budget: Budget) -> N
     assert error_beside(page, "as_of") == "This time has not come yet."
     assert typed(page, "as_of") == "2999-01-01T00:00"
     assert_readable(page)
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "words"),
+    [
+        ("from=2027-02-31", "from", "Enter a valid date."),
+        ("from=2027-03-02&to=2027-03-01", "to", "The last day lies before the first."),
+        ("to=9999-12-31", "to", "Choose a day from 2000 to 2199."),
+        ("as_of=0001-01-01T00:00", "as_of", "Choose a day from 2000 to 2199."),
+        ("team=nobody", "team", "There is none with this name."),
+        ("team=%00", "team", "Null characters are not allowed."),
+        ("model=' OR 1=1", "model", "There is none with this name."),
+        ("tag_value=sort", "tag", "Say which tag has this value."),
+        ("tag=%00", "tag", "Null characters are not allowed."),
+    ],
+)
+def test_a_filter_that_makes_no_sense_is_refused_beside_its_field(
+    company: Company, query: str, field: str, words: str
+) -> None:
+    page = company.client(company.hana).get(f"/ledger/reports/chargeback/?{query}")
+
+    assert page.status_code == 422
+    assert error_beside(page, field) == words
+    assert not page_of(page).all("table")
+
+
+def test_an_account_is_named_by_its_code(budget: Budget) -> None:
+    client = budget.company.client(budget.company.hana)
+
+    wrong = client.get("/ledger/reports/account-statement/?account=pool:q9")
+    right = client.get("/ledger/reports/account-statement/?account=pool:q1")
+    none = client.get("/ledger/reports/account-statement/")
+
+    assert error_beside(wrong, "account") == "No account has this code."
+    assert typed(wrong, "account") == "pool:q9"
+    assert rows(right)[-1][-1] == "$150.00"
+    assert page_of(none).one("div", class_="empty").one("b").text == "Nothing to report"
+
+
+def test_the_address_keeps_the_filters_and_the_usual_periods_keep_the_others(budget: Budget) -> None:
+    client = budget.company.client(budget.company.hana)
+    page = page_of(client.get("/ledger/reports/chargeback/?team=claims&from=2027-03-01&to=2027-03-31"))
+
+    presets = page.one("nav", aria_label="Usual periods").all("a")
+    year = today().year
+    assert [link.text for link in presets] == ["This month", "Last month", "This fiscal year"]
+    assert presets[2].attrs["href"] == f"?from={year}-01-01&to={year}-12-31&team=claims"
+    exports = [link.attrs["href"] for link in page.one("div", class_="actions").all("a")]
+    assert {href.split("&as_of=")[0].split("?")[1] for href in exports} == {"from=2027-03-01&to=2027-03-31&team=claims"}
+    assert page.one("select", name="team").one("option", selected="").text == "Claims"
+
+
+def test_a_long_report_shows_its_first_rows_and_where_the_others_are(budget: Budget) -> None:
+    for n in range(110):
+        year_fund(actor=budget.company.system, amount=usd(1), reason=f"More {n}")
+
+    page = budget.company.client(budget.company.hana).get("/ledger/reports/journal/")
+
+    assert len(rows(page)) == 200
+    assert "These are the first 200 rows. All of them are in the files" in page_of(page).one("main").text
 
 
 def test_page_and_files_have_the_same_rows(budget: Budget) -> None:

@@ -93,7 +93,7 @@ def _status(company: Company, name: str, path: str) -> int:
 def test_a_stranger_is_told_to_log_in(stage: Stage, path: str) -> None:
     answer = Client().get(api(path))
 
-    assert answer.status_code == 403
+    assert (answer.status_code, answer["WWW-Authenticate"]) == (401, 'Bearer realm="Tank"')
     assert answer.json()["error"]["code"] == "not_authenticated"
 
 
