@@ -67,7 +67,7 @@ YEAR_BURN_HEADER = ("day", "currency", "spent", "spent_so_far", "plan", "forecas
 # The order decides the colours: what is used, what is still there, what was given.
 WATERFALL_PARTS = {
     "Used": ("metered", "accrued", "billed", "variance", "other_years"),
-    "Still in an envelope": ("reserve", "pools", "committed", "lines"),
+    "Left": ("reserve", "pools", "committed", "lines"),
     "Given": ("authority", "converted"),
 }
 
@@ -90,12 +90,12 @@ def waterfall_plot(steps: list[Step], year: YearFigures) -> dict[str, Any]:
             ],
             "layout": {
                 "barmode": "overlay",
-                "xaxis": {
+                "yaxis": {
                     "categoryorder": "array",
-                    "categoryarray": [step.label for step in shown],
-                    "tickangle": 0 if len(shown) < 4 else "auto",
+                    "categoryarray": [step.label for step in reversed(shown)],
+                    "showgrid": False,
                 },
-                "yaxis": {"rangemode": "tozero", "tickprefix": f"{year.currency} "},
+                "xaxis": {"rangemode": "tozero", "tickprefix": f"{year.currency} ", "nticks": 4},
             },
         },
     }
@@ -105,10 +105,12 @@ def _bars(name: str, steps: list[Step]) -> dict[str, Any]:
     return {
         "type": "bar",
         "name": name,
-        "x": [step.label for step in steps],
-        "y": [plain(abs(step.amount)) for step in steps],
+        "orientation": "h",
+        "y": [step.label for step in steps],
+        "x": [plain(abs(step.amount)) for step in steps],
         "base": [plain(_low_end(step)) for step in steps],
-        "hovertemplate": "%{x}: %{y}<extra></extra>",
+        "customdata": [plain(abs(step.amount)) for step in steps],
+        "hovertemplate": "%{y}: %{customdata}<extra></extra>",
     }
 
 

@@ -22,7 +22,7 @@ from ledger.selectors.journal import today
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One thing that waits: what, why, the page to act on ("" when there is none), and who may act on it."""
+    """One thing that waits: what, why, the page to act on, and the permission of those who may act on it."""
 
     title: str
     why: str
@@ -65,7 +65,7 @@ def _corrections() -> Iterator[Waiting]:
     proposed = Correction.objects.filter(state=CorrectionState.PROPOSED).select_related("proposed_by", "reverses")
     for one in proposed.order_by("pk"):
         what = f"the reversal of {one.reverses}" if one.reverses else "an adjustment"
-        url = reverse("ledger:entry", args=[one.reverses_id]) if one.reverses_id else ""
+        url = reverse("ledger:correction", args=[one.pk])
         why = f"{one.proposed_by}: {one.reason}"
         yield Waiting(f"Decide on {what} ({one})", why, url, "ledger.decide_correction")
 
@@ -74,16 +74,19 @@ def _reopenings() -> Iterator[Waiting]:
     asked = PeriodReopening.objects.filter(state=ReopeningState.ASKED).select_related("asked_by", "period")
     for one in asked.order_by("pk"):
         why = f"{one.asked_by}: {one.reason}"
-        yield Waiting(f"Decide on reopening period {one.period}", why, "", "ledger.reopen_period")
+        url = reverse("ledger:period", args=[one.period])
+        yield Waiting(f"Decide on reopening period {one.period}", why, url, "ledger.reopen_period")
 
 
 def _periods() -> Iterator[Waiting]:
     over = list(Period.objects.filter(ends_on__lt=today()).exclude(state=PeriodState.CLOSED).order_by("starts_on"))
     if len(over) == 1:
         why = "Its close has begun" if over[0].state == PeriodState.CLOSING else "It is over"
-        yield Waiting(f"Close period {over[0]}", why, "", "ledger.close_period")
+        url = reverse("ledger:period", args=[over[0]])
+        yield Waiting(f"Close period {over[0]}", why, url, "ledger.close_period")
     elif over:
-        yield Waiting(f"Close {len(over)} periods", f"{over[0]} to {over[-1]} are over", "", "ledger.close_period")
+        why = f"{over[0]} to {over[-1]} are over"
+        yield Waiting(f"Close {len(over)} periods", why, reverse("ledger:periods"), "ledger.close_period")
 
 
 def many(count: int, one: str, more: str = "") -> str:

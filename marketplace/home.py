@@ -31,7 +31,7 @@ LIVE_ROUNDS = (RoundState.OPEN, RoundState.REVIEWING, RoundState.VOTING, RoundSt
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One thing to do: what, why, where ("" when no page is for it), and by when if there is a date."""
+    """One thing to do: what, why, where, and by when if there is a date."""
 
     title: str
     why: str

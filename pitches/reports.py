@@ -58,7 +58,7 @@ class AwardRegister(Report):
         """Return what was accepted beside what award entries put into Committed accounts on these days."""
         accepted = _offers(choice).filter(state=OfferState.ACCEPTED).values_list("offered", flat=True)
         total = sum(accepted, ZERO)
-        return [Tie("Accepted", CURRENCY, total, _committed(choice), "Committed accounts, by award entries")]
+        return [Tie("Accepted", CURRENCY, total, _committed(choice), "the award entries on Committed accounts")]
 
     def notes(self, choice: Choice) -> list[str]:
         """Say which date a row stands under."""

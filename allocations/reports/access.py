@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from heapq import merge
 from itertools import islice
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from django.urls import reverse
 
 from allocations.models import QuotaKey
 from allocations.reports.lines import span_of
-from ledger.models import Rate
+from ledger.models import Provider, Rate
 from ledger.money import plain
 from ledger.reports.base import Choice, Column, Filter, Kind, Report, Row
 from teams.models import AuditEvent, BusinessUnit, Role, Team, TeamRole, User
@@ -106,10 +106,11 @@ class Names:
         ids: dict[str, set[int]] = {}
         for event in events:
             ids.setdefault(event.object_type, set()).add(int(event.object_id))
-        sources: tuple[QuerySet[User] | QuerySet[Team] | QuerySet[BusinessUnit], ...] = (
+        sources: tuple[QuerySet[Any], ...] = (
             User.objects.all(),
             Team.objects.all(),
             BusinessUnit.objects.all(),
+            Provider.objects.all(),
         )
         others = {
             (source.model._meta.label_lower, row.pk): str(row)

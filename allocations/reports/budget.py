@@ -34,18 +34,18 @@ class BudgetAgainstActual(Report):
             Column("allocation", "Allocation", drill="allocation"),
             Column("name", "Name"),
             Column("team", "Team"),
-            Column("cost_centre", "Cost centre"),
             Column("tier", "Tier", drill="account"),
-            Column("state", "State"),
-            Column("starts_on", "From", Kind.DATE),
-            Column("ends_on", "To", Kind.DATE),
-            Column("currency", "Currency"),
             Column("granted", "Granted", Kind.MONEY),
             Column("spent", "Spent", Kind.MONEY),
             Column("held", "Held", Kind.MONEY),
             Column("remaining", "Remaining", Kind.MONEY),
             Column("plan", "Plan to date", Kind.MONEY),
             Column("pace", "Pace", Kind.PERCENT, unit="of plan"),
+            Column("state", "State"),
+            Column("starts_on", "From", Kind.DATE),
+            Column("ends_on", "To", Kind.DATE),
+            Column("cost_centre", "Cost centre"),
+            Column("currency", "Currency"),
         ]
 
     def rows(self, choice: Choice, viewer: User) -> Iterator[Row]:
@@ -67,12 +67,18 @@ class BudgetAgainstActual(Report):
         ]
 
     def plot(self, choice: Choice, viewer: User) -> go.Figure | None:
-        """Draw the largest lines: spent, held and left, as shares of what was granted."""
+        """Draw the largest lines: spent and held as shares of what was granted; the rest of a bar is left."""
         lines = [line for line in lines_of(choice) if granted_of(line) > 0]
         if not lines:
             return None
         largest = sorted(lines, key=granted_of, reverse=True)[:MOST_BARS][::-1]
-        figure = go.Figure(layout={"barmode": "stack", "xaxis": {"ticksuffix": " %", "range": [0, 100]}})
+        figure = go.Figure(
+            layout={
+                "barmode": "stack",
+                "xaxis": {"ticksuffix": " %", "range": [0, 100]},
+                "yaxis": {"showgrid": False},
+            }
+        )
         for name, parts in _parts(largest).items():
             labels = [f"{line.allocation.number} {line.get_tier_display()}" for line in largest]
             figure.add_trace(go.Bar(name=name, y=labels, x=parts, orientation="h"))
@@ -82,8 +88,7 @@ class BudgetAgainstActual(Report):
 def _parts(lines: list[AllocationLine]) -> dict[str, list[str]]:
     spent = [line.quota.spent * 100 / granted_of(line) for line in lines]
     held = [line.quota.held * 100 / granted_of(line) for line in lines]
-    left = [100 - one - other for one, other in zip(spent, held, strict=True)]
-    shares = {"Spent, %": spent, "Held, %": held, "Left, %": left}
+    shares = {"Spent, %": spent, "Held, %": held}
     return {name: [plain(part.quantize(CENT)) for part in parts] for name, parts in shares.items()}
 
 
@@ -94,18 +99,18 @@ def _row(line: AllocationLine, now: date) -> Row:
         allocation.number,
         allocation.name,
         allocation.team.name,
-        allocation.team.cost_centre,
         line.get_tier_display(),
-        allocation.get_state_display(),
-        allocation.starts_on,
-        allocation.ends_on,
-        quota.currency,
         granted,
         quota.spent,
         quota.held,
         granted - quota.spent - quota.held,
         plan,
         share(quota.spent, plan),
+        allocation.get_state_display(),
+        allocation.starts_on,
+        allocation.ends_on,
+        allocation.team.cost_centre,
+        quota.currency,
     )
     return Row(cells, links_of(line), quota.currency)
 

@@ -54,13 +54,13 @@ class Forecast(Report):
             Column("name", "Name"),
             Column("team", "Team"),
             Column("tier", "Tier", drill="account"),
-            Column("currency", "Currency"),
-            Column("left", "Not spent", Kind.MONEY),
-            Column("pace", "A day", Kind.MONEY, unit="mean of 7 days"),
             Column("runs_out_on", "Runs out", Kind.DATE),
             Column("ends_on", "Last day", Kind.DATE),
             Column("days_early", "Early", Kind.COUNT, unit="days"),
             Column("alarm", "Alarm"),
+            Column("left", "Not spent", Kind.MONEY),
+            Column("pace", "A day", Kind.MONEY, unit="mean of 7 days"),
+            Column("currency", "Currency"),
         ]
 
     def rows(self, choice: Choice, viewer: User) -> Iterator[Row]:
@@ -102,12 +102,12 @@ def _row(outlook: Outlook) -> Row:
         allocation.name,
         allocation.team.name,
         line.get_tier_display(),
-        line.account.currency,
-        outlook.left,
-        outlook.pace.quantize(MICRO, ROUND_HALF_EVEN),
         outlook.runs_out_on,
         allocation.ends_on,
         early,
         "" if early is None else "Used up" if outlook.left <= 0 else "Runs out early",
+        outlook.left,
+        outlook.pace.quantize(MICRO, ROUND_HALF_EVEN),
+        line.account.currency,
     )
     return Row(cells, links_of(line), line.account.currency)

@@ -58,7 +58,7 @@ def _tie(lines: list[AllocationLine], label: str, currency: str) -> Tie:
     waiting = charged_not_posted(Account.objects.filter(line__in=[line.pk for line in lines]))
     is_it = waiting and reported - in_ledger == -waiting
     words = f"{show(waiting, currency)} was metered since the last hourly posting." if is_it else ""
-    return Tie(label, currency, reported, in_ledger, "Allocation line accounts (line:…)", words)
+    return Tie(label, currency, reported, in_ledger, "the allocation line accounts", words)
 
 
 def share(part: Decimal, whole: Decimal) -> Decimal | None:

@@ -143,7 +143,7 @@ class TestBudgetAgainstActual:
         assert {f"/allocations/{number}/", f"/ledger/accounts/line:{number}:standard/"} <= links
         figure = found("budget-against-actual").plot(chosen(), budget.company.hana)
         assert figure is not None
-        assert [trace.name for trace in figure.data] == ["Spent, %", "Held, %", "Left, %"]
+        assert [trace.name for trace in figure.data] == ["Spent, %", "Held, %"]
 
 
 class TestForecast:

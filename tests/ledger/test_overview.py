@@ -92,9 +92,9 @@ def test_the_waterfall_is_a_plot_a_table_and_a_csv_of_the_same_numbers(budget: B
     assert exported[6][:6] == [name, "USD", "metered", "Spent, not yet billed", "-0.000041", "0"]
     assert exported[-1][2:6] == ["rest", "Not accounted for", "0", "0"]
     used, kept, given = figure["data"]
-    assert (used["y"], used["base"]) == (["0.000041", "0", "0", "0"], ["0", "0", "0", "0"])
-    assert (kept["y"], kept["base"]) == (["400", "150", "0", "449.999959"], ["600", "450", "450", "0.000041"])
-    assert (given["x"], given["y"], given["base"]) == (["Budget authority"], ["1000"], ["0"])
+    assert (used["x"], used["base"]) == (["0.000041", "0", "0", "0"], ["0", "0", "0", "0"])
+    assert (kept["x"], kept["base"]) == (["400", "150", "0", "449.999959"], ["600", "450", "450", "0.000041"])
+    assert (given["y"], given["x"], given["base"]) == (["Budget authority"], ["1000"], ["0"])
 
 
 def test_another_year_is_not_counted_but_for_what_the_providers_accounts_hold(budget: Budget) -> None:
@@ -271,6 +271,8 @@ def test_everything_that_waits_for_a_decision_is_listed_with_its_page(budget: Bu
     ]
     links = {link.text: link.attrs["href"] for link in page.one("ul", class_="todo").all("a")}
     assert links["1 proposed price to approve"] == "/ledger/rates/"
+    assert links[f"Decide on the reversal of {entry.entry} ({correction})"] == f"/ledger/corrections/{correction}/"
+    assert links[f"Decide on reopening period {period}"] == f"/ledger/periods/{period}/"
     assert links["$2.50 unsettled on 1 line"] == "/allocations/unsettled/"
     # An auditor decides nothing.
     assert [item.text for item in at_home.one("ul", class_="todo").all("li")] == [listed[-1]]

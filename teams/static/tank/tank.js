@@ -108,12 +108,12 @@
     return { ...common, type: "scatter", mode: "lines", line: { color: token(style.color), width: style.width, dash: style.dash } };
   };
   /* The name stands at the end of its line, in its colour: no legend to look up. Where there is room it stands
-     beside the plot; a line that ends in the middle, such as today's, has it above its end. */
+     beside the plot; a line that ends in the middle, such as today's, has it above its end, and the forecast a line higher still. */
   const directLabel = (series, last, roomy) => {
     const beside = roomy && series.x[series.x.length - 1] === last;
     return {
       x: series.x[series.x.length - 1], y: Number(series.y[series.y.length - 1]), text: series.name, showarrow: false,
-      xanchor: beside ? "left" : "right", yanchor: beside ? "middle" : "bottom", xshift: beside ? 6 : 0, yshift: beside ? 0 : 5,
+      xanchor: beside ? "left" : "right", yanchor: beside ? "middle" : "bottom", xshift: beside ? 6 : 0, yshift: beside ? 0 : series.style === "forecast" ? 19 : 5,
       font: { size: 11, color: token((STYLES[series.style] || STYLES.actual).color) },
     };
   };
