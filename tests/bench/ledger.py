@@ -1,0 +1,191 @@
+"""The ledger's figures: posting beside the bare statements, balances at any size, a million usage records, verify.
+
+Everything is generated in a database of its own. Bulk facts are written by the owner with the triggers off, balances
+and seals included, and `verify` then proves that they are what the triggers would have written.
+"""
+
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import psycopg
+from django.db import connections
+from django.http import QueryDict
+
+from allocations.services import grant_make, key_issue
+from ledger.models import Account, AccountClass, Dialect, EntryKind, JournalEntry, Tier, UsageRecord
+from ledger.money import usd
+from ledger.reports.base import Choice, Report, all_reports
+from ledger.reports.forms import ChoiceForm
+from ledger.selectors import balance, today, trial_balance
+from ledger.services import Leg, entry_post, model_add, provider_add, usage_post, usage_roll, year_fund
+from teams.models import User
+from teams.selectors import system_user
+from tests.bench.facts import LINES, bare_tables, entries_write, usage_write
+from tests.conftest import environment
+from tests.databases import ROOT, Databases, owner_url, used_by_django
+
+POSTS = 400
+
+
+@dataclass(frozen=True)
+class Place:
+    """The database under measure."""
+
+    name: str
+    env: dict[str, str]
+
+    @property
+    def url(self) -> str:
+        """Return the owner's address."""
+        return owner_url(self.name)
+
+
+def main(rounds: int, size: int) -> None:
+    """Measure and print; `size` scales the large cases, 1,000,000 for the full ones."""
+    with ExitStack() as stack:
+        place = _place(stack)
+        _set_up()
+        _posting(place, rounds)
+        _balances(place, rounds, size)
+        _verify(place)
+        _usage(place, size)
+        _reports(rounds)
+
+
+def _place(stack: ExitStack) -> Place:
+    folder = Path(stack.enter_context(TemporaryDirectory()))
+    server = Databases()
+    server.open()
+    stack.callback(server.close)
+    name = stack.enter_context(server.cloned())
+    stack.enter_context(used_by_django(name))
+    return Place(name, environment(name, folder))
+
+
+def _set_up() -> None:
+    actor = system_user()
+    year_fund(actor=actor, amount=usd("1000000000"), reason="Benchmark")
+    provider = provider_add(actor=actor, name="bench", dialect=Dialect.SANDBOX)
+    model_add(
+        actor=actor,
+        provider=provider,
+        name="bench",
+        tier=Tier.STANDARD,
+        input_price=Decimal(1),
+        output_price=Decimal(3),
+    )
+    for number in range(LINES):
+        allocation = grant_make(
+            actor=actor, team_name=f"Team {number}", amount=usd(1_000_000), tier=Tier.STANDARD, reason="Benchmark"
+        )
+        key_issue(actor=actor, allocation=allocation, name="k")
+
+
+def _say(what: str, figure: str) -> None:
+    sys.stdout.write(f"{what}: {figure}\n")
+    sys.stdout.flush()
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+# --- Posting ------------------------------------------------------------------------------------
+
+
+def _posting(place: Place, rounds: int) -> None:
+    one, other = Account.objects.filter(account_class=AccountClass.LINE).order_by("pk")[:2]
+    actor = system_user()
+
+    def service() -> None:
+        for _ in range(POSTS):
+            entry_post(
+                actor=actor,
+                kind=EntryKind.TRANSFER,
+                source="bench",
+                key=str(time.perf_counter_ns()),
+                legs=[Leg(one, Decimal("0.01")), Leg(other, Decimal("-0.01"))],
+            )
+
+    with psycopg.connect(place.url, autocommit=True) as bare:
+        statements = bare_tables(bare, one.pk, other.pk)
+        ours, theirs = [], []
+        for _ in range(rounds):
+            theirs.append(POSTS / _timed(lambda: [statements() for _ in range(POSTS)]))
+            ours.append(POSTS / _timed(service))
+    ratio = median(ours) / median(theirs)
+    _say("posting, entries a second", f"{median(ours):.0f} beside {median(theirs):.0f} bare, ratio {ratio:.2f}")
+
+
+def _balances(place: Place, rounds: int, size: int) -> None:
+    line = Account.objects.filter(account_class=AccountClass.LINE).order_by("pk")[0]
+    figures: dict[int, tuple[float, float]] = {}
+    for postings in (size // 100, size):
+        with psycopg.connect(place.url, autocommit=True) as owner:
+            entries_write(owner, postings // 2 - JournalEntry.objects.count(), system_user().pk)
+        one = median(_timed(lambda: [balance(line) for _ in range(200)]) / 200 for _ in range(max(rounds, 5)))
+        whole = median(_timed(trial_balance) for _ in range(max(rounds, 5)))
+        figures[postings] = one, whole
+        _say(f"at {postings:,} postings", f"balance {one * 1e6:.0f} µs, trial balance {whole * 1e3:.1f} ms")
+    (small, small_whole), (large, large_whole) = figures.values()
+    _say("balance, large to small", f"{large / small:.2f}; trial balance {large_whole / small_whole:.2f}")
+
+
+def _verify(place: Place) -> None:
+    command = [sys.executable, "manage.py", "verify"]
+    began = time.perf_counter()
+    done = subprocess.run(command, env=place.env, cwd=ROOT, capture_output=True, text=True, check=False)
+    _say("verify", f"{time.perf_counter() - began:.1f} s, exit {done.returncode}")
+    if done.returncode:
+        sys.exit(done.stdout[-2000:] + done.stderr[-2000:])
+
+
+# --- Usage --------------------------------------------------------------------------------------
+
+
+def _usage(place: Place, size: int) -> None:
+    with psycopg.connect(place.url, autocommit=True) as owner:
+        usage_write(owner, size, hours=1)
+    connections.close_all()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds = _timed(lambda: usage_post(actor=system_user()))
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    count = UsageRecord.objects.count()
+    _say(f"hourly posting of {count:,} records over {LINES} lines", f"{seconds:.1f} s, {grown:.0f} MiB more")
+    with psycopg.connect(place.url, autocommit=True) as owner:
+        usage_write(owner, size * 5, hours=365 * 24)
+    a_year_ago = datetime.now(UTC) - timedelta(days=366)
+    _say(f"roll-up of {size * 5:,} more over a year", f"{_timed(lambda: usage_roll(since=a_year_ago)):.1f} s")
+
+
+def _reports(rounds: int) -> None:
+    viewer = system_user()
+    viewer.is_superuser = True
+    day = today()
+    asked = f"from={day.replace(year=day.year - 1).isoformat()}&to={day.isoformat()}"
+    for report in all_reports():
+        form = ChoiceForm(report, viewer, QueryDict(asked))
+        if not form.is_valid():
+            continue
+        read = partial(_read, report, form.choice, viewer)
+        _say(f"report {report.slug}", f"{median(_timed(read) for _ in range(max(rounds, 5))) * 1e3:.0f} ms")
+
+
+def _read(report: Report, choice: Choice, viewer: User) -> None:
+    for _ in islice(report.rows(choice, viewer), 200):
+        pass
+    report.ties(choice)
