@@ -62,6 +62,10 @@ def told(company: Company, name: str, path: str) -> Any:
     return answer.json()
 
 
+def streamed(answer: Any) -> Any:
+    return json.loads(b"".join(answer.streaming_content))
+
+
 def codes(answer: Any) -> set[str]:
     return {row["code"] for row in answer["results"]}
 
@@ -253,7 +257,7 @@ def test_a_report_is_told_whole_with_the_totals_that_tie(used: Budget) -> None:
     answer = used.company.client(used.company.hana).get("/api/v1/reports/trial-balance/")
 
     assert "Content-Disposition" not in answer
-    report = json.loads(b"".join(answer.streaming_content))
+    report = streamed(answer)
     assert report["report"] == "trial-balance"
     names = [column["name"] for column in report["columns"]]
     assert report["rows"]
@@ -267,7 +271,7 @@ def test_every_report_answers(used: Budget) -> None:
     for report in told(used.company, "hana", "reports/"):
         answer = hana.get(f"/api/v1/reports/{report['slug']}/")
         assert (report["slug"], answer.status_code) == (report["slug"], 200)
-        assert json.loads(b"".join(answer.streaming_content))["report"] == report["slug"]
+        assert streamed(answer)["report"] == report["slug"]
 
 
 def test_what_was_not_rolled_up_is_not_there(budget: Budget) -> None:

@@ -8,6 +8,7 @@ SwaggerUIBundle({
   deepLinking: true,
   docExpansion: "list",
   validatorUrl: null,
+  defaultModelsExpandDepth: -1,
   requestInterceptor: (request) => {
     if (request.method && request.method !== "GET") Object.assign(request.headers, headers);
     return request;
