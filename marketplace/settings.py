@@ -58,6 +58,8 @@ INSTALLED_APPS = [
     "django_htmx",
     "rules.apps.AutodiscoverRulesConfig",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "allauth",
     "allauth.account",
     "allauth.socialaccount",
@@ -193,9 +195,26 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_PAGINATION_CLASS": "teams.api.Pages",
     "EXCEPTION_HANDLER": "teams.api.error_response",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "PAGE_SIZE": 50,
     "COERCE_DECIMAL_TO_STRING": True,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Tank",
+    "VERSION": "1",
+    "DESCRIPTION": "Accounts, entries, balances, usage, reports, rounds and pitches. Amounts are decimal strings in "
+    "the currency beside them, times are UTC.",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_NAME_OVERRIDES": {
+        "PitchStateEnum": "pitches.transitions.PitchState",
+        "RoundStateEnum": "pitches.transitions.RoundState",
+    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "marketplace.api_docs.errors_added",
+    ],
 }
 UNFOLD = {
     "SITE_TITLE": "Tank",

@@ -3,13 +3,15 @@
 from typing import Any, ClassVar, cast
 
 from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from ledger.money import CURRENCY, plain
+from ledger.api_data import AmountField
+from ledger.money import CURRENCY
 from pitches import services
 from pitches.forms.pitch import PitchDraft
 from pitches.models import LineItem, Pitch, PitchRevision, QuoteLine, Round
@@ -19,17 +21,6 @@ from pitches.selectors.rounds import rounds_visible_to
 from teams.access import find_or_404
 from teams.api import Invalid, Pages
 from teams.models import Scope, User
-
-
-class AmountField(serializers.Field[Any, Any, str, Any]):
-    """An amount in USD as a plain decimal string: no exponent, no trailing zeros."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"read_only": True, **kwargs})
-
-    def to_representation(self, value: Any) -> str:
-        """Return the amount as text."""
-        return plain(value)
 
 
 class RoundSerializer(serializers.ModelSerializer[Round]):
@@ -151,6 +142,15 @@ class RevisionSerializer(serializers.ModelSerializer[PitchRevision]):
         ]
 
 
+class PitchWhole(PitchSerializer):
+    """A pitch with what was submitted; `content` is None before the first submission."""
+
+    content = RevisionSerializer(read_only=True, allow_null=True)
+
+    class Meta(PitchSerializer.Meta):
+        fields: ClassVar = [*PitchSerializer.Meta.fields, "content"]
+
+
 class RoundList(ListAPIView[Round]):
     """The rounds that the caller may see, newest first."""
 
@@ -196,6 +196,7 @@ class PitchDetail(APIView):
 
     read_scope = Scope.PITCHES_READ
 
+    @extend_schema(responses=PitchWhole)
     def get(self, request: Request, pk: int) -> Response:
         """Answer with the pitch; 404 for one that the caller may not see."""
         pitch = _pitch(request, pk, "pitches.view_pitch")
@@ -209,6 +210,7 @@ class PitchSubmit(APIView):
 
     write_scope = Scope.PITCHES_WRITE
 
+    @extend_schema(request=None, responses={201: RevisionSerializer})
     def post(self, request: Request, pk: int) -> Response:
         """Answer with the new revision; the draft's faults are errors by field."""
         pitch = _pitch(request, pk, "pitches.change_pitch")

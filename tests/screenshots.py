@@ -57,6 +57,9 @@ SHOTS = [
     Shot("home-operator", OPERATOR, ["/"]),
     Shot("inbox", LEAD, ["/inbox/"]),
     Shot("profile", LEAD, ["/profile/"]),
+    Shot("tokens", LEAD, ["/profile/tokens/"]),
+    Shot("token-error", LEAD, ["/profile/tokens/"], press="Make it", fill="name"),
+    Shot("api", FINANCE, ["/api/v1/docs/"]),
     Shot("password-change", LEAD, ["/account/password/change/"]),
     Shot("teams", HEAD, ["/teams/"]),
     Shot("team", LEAD, ["/teams/", r"~/teams/claims/$"]),
@@ -181,7 +184,9 @@ class Studio:
 
     def heard(self, shot: Shot) -> list[str]:
         """Return what the console said, but for the answer that a picture is about."""
-        expected = {"not-found": "404", "team-error": "422", "report-error": "422"}.get(shot.name, "no such status")
+        refused = ("team-error", "report-error", "token-error")
+        statuses = {"not-found": "404"} | dict.fromkeys(refused, "422")
+        expected = statuses.get(shot.name, "no such status")
         return [words for words in self.noise if expected not in words]
 
     def note(self, shot: Shot, found: Sequence[str]) -> None:

@@ -79,7 +79,9 @@ def test_verify_exits_with_1_when_a_promise_is_broken(fresh_database: FreshDatab
     assert json.loads(done.stdout)["breaches"] == [
         {
             "promise": 4,
+            "words": "The journal balances and never changes",
             "check": "history cannot be changed",
             "row": "ledger_seal: its append-only triggers are missing or switched off",
+            "look": "psql: \\d+ ledger_seal",
         }
     ]
