@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from djmoney.money import Money
 
-from ledger.models import Account, AccountBalance, AccountClass, EntryKind, FiscalYear, Period, PeriodState, Posting
+from ledger.models import Account, AccountBalance, AccountClass, EntryKind, FiscalYear, PeriodState, Posting
 from ledger.models.journal import CLOSING_KINDS
 from ledger.money import CURRENCY
 from teams.errors import Refused
@@ -54,16 +54,10 @@ def available_in_reserve() -> Money:
         return Money(0, CURRENCY)
 
 
-def period_for(effective_on: date, kind: EntryKind | None = None) -> Period:
-    """Return the open period of a date or, for a late fact, the earliest open one after it.
-
-    A period that is closing still takes the kinds that its close needs. Raises Refused (no_open_period).
-    """
+def period_states(kind: EntryKind) -> list[str]:
+    """Return the states in which a period takes a kind of entry: one that is closing takes what its close needs."""
     states = [PeriodState.OPEN, PeriodState.CLOSING] if kind in CLOSING_KINDS else [PeriodState.OPEN]
-    period = Period.objects.filter(ends_on__gte=effective_on, state__in=states).order_by("starts_on").first()
-    if period is None:
-        raise Refused(f"No accounting period is open for {effective_on}.", code="no_open_period")
-    return period
+    return [state.value for state in states]
 
 
 def statement(account: Account, before: int | None = None, limit: int = 50) -> list[Posting]:

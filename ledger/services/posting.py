@@ -8,19 +8,23 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 import psycopg
 from django.db import DatabaseError, connection, transaction
 
-from ledger.models import Account, AccountBalance, EntryKind, JournalEntry, Posting
+from ledger.models import Account, EntryKind, JournalEntry
 from ledger.money import exact, plain, show
-from ledger.selectors.journal import period_for, today
+from ledger.selectors.journal import period_states, today
 from teams.errors import Refused
 from teams.models import User
 
+POST = """
+SELECT entry, is_new, period, recorded, stopped, short_account, short_left
+  FROM ledger_post(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::text[], %s::bigint[], %s::text[], %s::numeric[])
+"""
 NOT_FREE = "TK006"  # raised by a floor above, whose hot path has spent or holds what an entry would take
 
 
@@ -63,9 +67,8 @@ def entry_post(
     day = effective_on or today()
     if day > today():
         raise Refused(f"{day} lies in the future.", code="future_date", field="effective_on")
-    balances = _lock(legs)
-    fields = {
-        "kind": kind,
+    head = {
+        "kind": str(kind),
         "source": source,
         "key": key,
         "fingerprint": fingerprint,
@@ -76,15 +79,11 @@ def entry_post(
         "memo": memo[:300],
         "reverses_id": reverses.pk if reverses else None,
     }
-    first = JournalEntry.objects.filter(source=source, key=key).first()
-    if first is not None:
-        return _same_or_clash(first, fingerprint)
-    _require_funds(legs, balances)
-    entry_id = _insert({**fields, "period_id": period_for(day, kind).pk})
-    if entry_id is None:
-        return _same_or_clash(JournalEntry.objects.get(source=source, key=key), fingerprint)
-    _insert_postings(entry_id, legs)
-    return JournalEntry.objects.get(pk=entry_id)
+    outcome = _post(head, kind, legs)
+    _require_not_stopped(outcome, legs, day)
+    if not outcome.is_new:
+        return _same_or_clash(JournalEntry.objects.get(pk=outcome.entry), fingerprint)
+    return _posted(head, outcome)
 
 
 @transaction.atomic
@@ -146,50 +145,51 @@ def _fingerprint(
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _lock(legs: Sequence[Leg]) -> dict[int, AccountBalance]:
-    ids = sorted({leg.account.pk for leg in legs})
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT ledger_lock_accounts(%s)", [ids])
-    return AccountBalance.objects.in_bulk(ids)
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What `ledger_post` answered: a new entry with its period and time, an earlier entry, or what stopped it."""
+
+    entry: int
+    is_new: bool
+    period: int
+    recorded: datetime
+    stopped: str | None
+    short_account: int | None
+    short_left: Decimal | None
 
 
-def _require_funds(legs: Sequence[Leg], balances: dict[int, AccountBalance]) -> None:
-    for account_id, stored in balances.items():
-        change = sum((leg.amount for leg in legs if leg.account.pk == account_id), Decimal(0))
-        left = stored.debits - stored.credits
-        if stored.no_overdraft and left + change < 0:
-            account = next(leg.account for leg in legs if leg.account.pk == account_id)
-            raise Refused(
-                f"{account.name} has {show(left, account.currency)}; {show(-change, account.currency)} is needed.",
-                code="overdraft",
-            )
-
-
-def _insert(fields: dict[str, Any]) -> int | None:
-    # ON CONFLICT waits for a concurrent twin to commit or give up; the ORM cannot say "do nothing, tell me".
-    columns = ", ".join(fields)
-    marks = ", ".join(["%s"] * len(fields))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO ledger_journalentry ({columns}) VALUES ({marks})"  # noqa: S608 - our own column names
-            " ON CONFLICT (source, key) DO NOTHING RETURNING id",
-            list(fields.values()),
-        )
-        row = cursor.fetchone()
-    return row[0] if row else None
-
-
-def _insert_postings(entry_id: int, legs: Sequence[Leg]) -> None:
+def _post(head: dict[str, Any], kind: EntryKind, legs: Sequence[Leg]) -> Outcome:
+    columns = [leg.account.pk for leg in legs], [leg.account.currency for leg in legs], [leg.amount for leg in legs]
     try:
-        Posting.objects.bulk_create(
-            Posting(entry_id=entry_id, account=leg.account, currency=leg.account.currency, amount=leg.amount)
-            for leg in legs
-        )
+        with connection.cursor() as cursor:
+            cursor.execute(POST, [*head.values(), period_states(kind), *columns])
+            return Outcome(*cursor.fetchone())
     except DatabaseError as error:
         cause = error.__cause__
         if isinstance(cause, psycopg.Error) and cause.sqlstate == NOT_FREE:
             raise Refused(str(cause.diag.message_primary), code="spent_or_held") from error
         raise
+
+
+def _require_not_stopped(outcome: Outcome, legs: Sequence[Leg], day: date) -> None:
+    match outcome.stopped:
+        case "overdraft":
+            found = [leg for leg in legs if leg.account.pk == outcome.short_account]
+            account, left = found[0].account, outcome.short_left or Decimal(0)
+            needed = -sum((leg.amount for leg in found), Decimal(0))
+            raise Refused(
+                f"{account.name} has {show(left, account.currency)}; {show(needed, account.currency)} is needed.",
+                code="overdraft",
+            )
+        case "no_open_period":
+            raise Refused(f"No accounting period is open for {day}.", code="no_open_period")
+
+
+def _posted(head: dict[str, Any], outcome: Outcome) -> JournalEntry:
+    entry = JournalEntry(pk=outcome.entry, period_id=outcome.period, recorded_at=outcome.recorded, **head)
+    entry._state.adding = False  # it is in the database, by `ledger_post`
+    entry._state.db = connection.alias
+    return entry
 
 
 def _same_or_clash(entry: JournalEntry, fingerprint: str) -> JournalEntry:
