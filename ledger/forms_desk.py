@@ -92,14 +92,17 @@ class AdjustmentForm(ReasonForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for place in range(1, LEGS + 1):
-            self.fields[f"account_{place}"] = forms.CharField(
-                required=place <= 2,
-                max_length=80,
-                label=f"Account {place}",
-                widget=forms.TextInput(attrs={"list": "accounts", "autocomplete": "off"}),
-            )
-            self.fields[f"debit_{place}"] = AmountField(required=False, label=f"Debit {place}")
-            self.fields[f"credit_{place}"] = AmountField(required=False, label=f"Credit {place}")
+            self._add_row(place)
+
+    def _add_row(self, place: int) -> None:
+        # The columns of the table name the fields for the eye, these words for the ear.
+        codes = {"list": "accounts", "autocomplete": "off", "aria-label": f"Account of posting {place}"}
+        self.fields[f"account_{place}"] = forms.CharField(
+            required=place <= 2, max_length=80, widget=forms.TextInput(attrs=codes)
+        )
+        for side in ("debit", "credit"):
+            amount = {"inputmode": "decimal", "autocomplete": "off", "aria-label": f"{side.title()} of posting {place}"}
+            self.fields[f"{side}_{place}"] = AmountField(required=False, widget=forms.TextInput(attrs=amount))
 
     def postings(self) -> Sequence[Sequence[forms.BoundField]]:
         """Return the bound fields row by row: account, debit, credit."""
