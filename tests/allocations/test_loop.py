@@ -235,7 +235,7 @@ def test_a_connection_cut_under_load_charges_every_call_exactly_once(fresh_datab
                     await until(partial(is_past, goal))
                     await other.execute(
                         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%allocations_meter(%'"
-                        " AND pid <> pg_backend_pid()"
+                        " AND datname = current_database() AND pid <> pg_backend_pid()"
                     )
 
         async def client(first: int) -> None:
