@@ -1,0 +1,101 @@
+"""Where usage lies: a month to a table, one record per request over all of them, sums that outlive the records."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import psycopg
+import pytest
+from django.db.models import Sum
+
+from ledger.ids import uuid7
+from ledger.models import UsageArchive, UsageDay, UsageHour, UsageRecord
+from ledger.selectors import today
+from ledger.services import usage_post, usage_roll
+from teams.selectors import system_user
+from tests.allocations.desk import Desk, open_desk
+from tests.conftest import FreshDatabase
+from tests.ledger.history import Used, call_at, last_month, noon, open_year_from_last_month, period_to
+
+Owner = psycopg.Connection
+TABLE = "SELECT tableoid::regclass::text FROM ledger_usagerecord ORDER BY settled_at"
+
+
+@pytest.fixture
+def desk(fresh_database: FreshDatabase, owner_connection: Owner) -> Desk:
+    """A call in the last month and two in this one."""
+    open_year_from_last_month(system_user())
+    desk = open_desk()
+    for day, hour in ((last_month(), 3), (today(), 0), (today(), 0)):
+        call_at(owner_connection, desk, noon(day, hour), Used(input=1_000_000))
+    return desk
+
+
+def test_the_time_in_a_request_id_is_the_moment_it_was_made() -> None:
+    moment = datetime(2026, 3, 1, 12, 30, 15, 123000, tzinfo=UTC)
+    made = uuid7(moment)
+    assert (made.version, made.variant, made.int >> 80) == (7, "specified in RFC 4122", 1_772_368_215_123)
+
+
+def test_a_record_lies_with_its_month(desk: Desk, owner_connection: Owner) -> None:
+    tables = [row[0] for row in owner_connection.execute(TABLE)]
+    assert tables == [f"ledger_usagerecord_{day:%Y_%m}" for day in (last_month(), today(), today())]
+
+
+def test_a_request_is_recorded_once_whatever_month_it_says(desk: Desk, owner_connection: Owner) -> None:
+    record = UsageRecord.objects.earliest("settled_at")
+    columns = [field.column or "" for field in UsageRecord._meta.concrete_fields]
+    names = ", ".join(column for column in columns if column not in {"id", "settled_at"})
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        owner_connection.execute(
+            f"INSERT INTO ledger_usagerecord ({names}, settled_at)"  # noqa: S608 - our own column names
+            f" SELECT {names}, now() FROM ledger_usagerecord WHERE request_id = '{record.request_id}'".encode()
+        )
+
+
+def test_a_call_of_a_month_without_a_table_still_gets_in(desk: Desk, owner_connection: Owner) -> None:
+    call_at(owner_connection, desk, datetime(2031, 5, 1, tzinfo=UTC), Used(input=1))
+    tables = [row[0] for row in owner_connection.execute(TABLE)]
+    assert tables[-1] == "ledger_usagerecord_other"
+
+
+def test_tables_are_made_ahead_once(desk: Desk, owner_connection: Owner) -> None:
+    ahead = today() + timedelta(days=400)
+    make = "SELECT ledger_usage_partitions(%s, %s)"
+    made = owner_connection.execute(make, (today(), ahead)).fetchone()
+    assert made is not None
+    assert made[0] > 6
+    assert owner_connection.execute(make, (today(), ahead)).fetchone() == (0,)
+
+
+def test_a_roll_up_adds_once_and_keeps_every_token_class(desk: Desk) -> None:
+    usage_roll(since=noon(last_month(), 0))
+    assert usage_roll(since=noon(last_month(), 0)) == 0  # nothing new, nothing changed
+
+    hours = UsageHour.objects.order_by("hour").values_list("hour", "records", "input_tokens", "charged")
+    assert list(hours) == [
+        (noon(last_month(), 3), 1, 1_000_000, Decimal(1)),
+        (noon(today(), 0), 2, 2_000_000, Decimal(2)),
+    ]
+    assert UsageDay.objects.aggregate(total=Sum("charged"))["total"] == 3
+
+
+def test_a_month_is_detached_only_when_it_is_closed_and_posted(desk: Desk, owner_connection: Owner) -> None:
+    detach = "SELECT ledger_usage_detach(%s)"
+    with pytest.raises(psycopg.Error, match="is not closed"):
+        owner_connection.execute(detach, [last_month()])
+    owner_connection.rollback()
+    period_to(owner_connection, last_month(), "closing", "closed")
+    with pytest.raises(psycopg.Error, match="is not posted"):
+        owner_connection.execute(detach, [last_month()])
+    owner_connection.rollback()
+
+    usage_post(actor=system_user())
+    owner_connection.execute(detach, [last_month()])
+    owner_connection.commit()
+
+    assert UsageRecord.objects.count() == 2
+    assert UsageDay.objects.aggregate(total=Sum("charged"))["total"] == 3
+    archive = UsageArchive.objects.get()
+    assert (archive.records, archive.charged, archive.starts_on) == (1, Decimal(1), last_month())
+    assert usage_roll(since=noon(last_month(), 0)) == 0  # sums of records that are gone stay as they are
+    assert UsageDay.objects.aggregate(total=Sum("charged"))["total"] == 3
