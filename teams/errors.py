@@ -24,3 +24,9 @@ class WrongState(Refused):
     """The object is not in a state from which this can be done."""
 
     code = "wrong_state"
+
+
+def require_reason(reason: str, message: str = "Give a reason.") -> None:
+    """Let a service go on only with a reason; raises Refused (reason_missing) with the message."""
+    if not reason.strip():
+        raise Refused(message, code="reason_missing", field="reason")

@@ -13,7 +13,7 @@ from ledger.money import exact, show
 from ledger.selectors import balance, today
 from ledger.services import Leg, account_open, entry_post
 from teams.access import require
-from teams.errors import Refused, WrongState
+from teams.errors import Refused, WrongState, require_reason
 from teams.models import Team, User
 from teams.services import audit_record
 
@@ -155,8 +155,7 @@ def allocation_return(*, actor: User, allocation: Allocation, reason: str) -> Jo
     WrongState unless it has expired.
     """
     require(actor, "allocations.grant_budget", message="Only finance returns unused budget.")
-    if not reason.strip():
-        raise Refused("Give a reason.", code="reason_missing", field="reason")
+    require_reason(reason)
     locked = Allocation.objects.select_for_update().get(pk=allocation.pk)
     if locked.state != AllocationState.EXPIRED:
         raise WrongState(f"{locked.number} is {locked.get_state_display().lower()}; it has to end first.")
@@ -194,8 +193,7 @@ def _unspent(allocation: Allocation) -> list[tuple[Account, Decimal]]:
 
 @transaction.atomic
 def _move(actor: User, allocation: Allocation, state: AllocationState, verb: str, reason: str) -> Allocation:
-    if not reason.strip():
-        raise Refused("Give a reason.", code="reason_missing", field="reason")
+    require_reason(reason)
     locked = Allocation.objects.select_for_update().get(pk=allocation.pk)
     if state not in ALLOCATION[AllocationState(locked.state)]:
         raise WrongState(f"{locked.number} is {locked.get_state_display().lower()}.")

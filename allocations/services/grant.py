@@ -12,7 +12,7 @@ from allocations.services.allocation import allocation_create
 from ledger.models import Account, EntryKind, Tier
 from ledger.selectors import current_fiscal_year, reserve_account, today
 from teams.access import require
-from teams.errors import Refused
+from teams.errors import Refused, require_reason
 from teams.models import Team, User
 from teams.services import team_create
 
@@ -37,8 +37,7 @@ def grant_make(
     Raises Refused (reason_missing, amount_not_positive, no_fiscal_year, overdraft, other_unit).
     """
     require(actor, "allocations.grant_budget", pool, message="Only finance grants budget outside a round.")
-    if not reason.strip():
-        raise Refused("A grant needs a reason.", code="reason_missing", field="reason")
+    require_reason(reason, "A grant needs a reason.")
     if amount.amount <= 0:
         raise Refused("The amount must be more than zero.", code="amount_not_positive", field="amount")
     year = current_fiscal_year()

@@ -12,7 +12,7 @@ from allocations.models import Allocation, AllocationState, KeySecret, KeyState,
 from allocations.transitions import KEY
 from ledger.money import exact
 from teams.access import require
-from teams.errors import Refused, WrongState
+from teams.errors import Refused, WrongState, require_reason
 from teams.models import User
 from teams.services import audit_record
 
@@ -121,8 +121,7 @@ def key_resume(*, actor: User, key: QuotaKey, reason: str) -> QuotaKey:
 
 @transaction.atomic
 def _move(actor: User, key: QuotaKey, state: KeyState, verb: str, reason: str) -> QuotaKey:
-    if not reason.strip():
-        raise Refused("Give a reason.", code="reason_missing", field="reason")
+    require_reason(reason)
     key = _locked(key)
     require(actor, "allocations.revoke_key", key, message="You may not stop or resume this key.")
     if state not in KEY[KeyState(key.state)]:

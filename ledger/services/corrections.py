@@ -9,7 +9,7 @@ from ledger.models import Correction, CorrectionLeg, CorrectionState, EntryKind,
 from ledger.selectors.journal import today
 from ledger.services.posting import Leg, entry_post, entry_reverse, require_balance
 from teams.access import require
-from teams.errors import Refused, WrongState
+from teams.errors import Refused, WrongState, require_reason
 from teams.models import User
 from teams.services import audit_record
 
@@ -26,7 +26,7 @@ def adjustment_propose(
     Raises NotAllowed, Refused (reason_missing, unbalanced, future_date), InexactAmount.
     """
     require(actor, "ledger.propose_correction", message="Only finance proposes corrections.")
-    _require_reason(reason)
+    require_reason(reason, "A correction needs a reason.")
     require_balance(legs)
     day = effective_on or today()
     if day > today():
@@ -46,7 +46,7 @@ def reversal_propose(*, actor: User, entry: JournalEntry, reason: str) -> Correc
     Raises NotAllowed, Refused (reason_missing, already_reversed, not_reversible, already_proposed).
     """
     require(actor, "ledger.propose_correction", message="Only finance proposes corrections.")
-    _require_reason(reason)
+    require_reason(reason, "A correction needs a reason.")
     if EntryKind(entry.kind) in NOT_REVERSIBLE:
         raise Refused(
             f"A {entry.get_kind_display().lower()} entry is not reversed; propose an adjustment.", code="not_reversible"
@@ -80,7 +80,7 @@ def correction_refuse(*, actor: User, correction: Correction, reason: str) -> Co
     """Refuse a correction of somebody else. Raises NotAllowed, WrongState, Refused (reason_missing)."""
     locked = _locked(correction)
     require(actor, "ledger.decide_correction", locked, message="A correction is decided by another person of finance.")
-    _require_reason(reason)
+    require_reason(reason, "A correction needs a reason.")
     return _decide(locked, CorrectionState.REFUSED, actor, reason)
 
 
@@ -127,8 +127,3 @@ def _decide(
     details = {"entry": entry.pk} if entry else {}
     audit_record(actor=actor, verb=f"correction.{state.value}", target=correction, reason=reason, details=details)
     return correction
-
-
-def _require_reason(reason: str) -> None:
-    if not reason.strip():
-        raise Refused("A correction needs a reason.", code="reason_missing", field="reason")

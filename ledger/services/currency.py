@@ -17,7 +17,7 @@ from ledger.selectors.journal import reserve_account, today
 from ledger.services.funding import account_open
 from ledger.services.posting import Leg, entry_post
 from teams.access import require
-from teams.errors import Refused
+from teams.errors import Refused, require_reason
 from teams.models import User
 from teams.services import audit_record
 
@@ -71,8 +71,7 @@ def reserve_convert(
     given = exact_money(amount)
     if given.amount <= 0:
         raise Refused("The amount must be more than zero.", code="amount_not_positive", field="amount")
-    if not reason.strip():
-        raise Refused("A conversion needs a reason.", code="reason_missing", field="reason")
+    require_reason(reason, "A conversion needs a reason.")
     currency = str(given.currency)
     if currency == into:
         raise Refused("It is in that currency already.", code="same_currency", field="into")

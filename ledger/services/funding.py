@@ -16,7 +16,7 @@ from ledger.money import CURRENCY, exact_money, show
 from ledger.selectors.journal import authority_account, balance, current_fiscal_year, reserve_account, today
 from ledger.services.posting import Leg, entry_post
 from teams.access import require
-from teams.errors import Refused, WrongState
+from teams.errors import Refused, WrongState, require_reason
 from teams.models import BusinessUnit, User
 from teams.services import audit_record
 
@@ -79,8 +79,7 @@ def year_fund(
     """
     require(actor, "ledger.fund_year", message="Only finance funds the year.")
     _require_positive(amount)
-    if not reason.strip():
-        raise Refused("Funding needs a reason.", code="reason_missing", field="reason")
+    require_reason(reason, "Funding needs a reason.")
     day = today()
     year = year or FiscalYear.objects.filter(starts_on__lte=day, ends_on__gte=day).first()
     year = year or fiscal_year_open(actor=actor, first_day=date(day.year, 1, 1))
@@ -111,8 +110,7 @@ def year_cut(*, actor: User, year: FiscalYear, amount: Money, reason: str, key: 
     """
     require(actor, "ledger.fund_year", message="Only finance cuts the year's budget.")
     _require_positive(amount)
-    if not reason.strip():
-        raise Refused("A cut needs a reason.", code="reason_missing", field="reason")
+    require_reason(reason, "A cut needs a reason.")
     reserve = reserve_account(year)
     free = balance(reserve)
     if amount.amount > free.amount:
@@ -132,8 +130,7 @@ def year_lapse(*, actor: User, year: FiscalYear, reason: str) -> list[JournalEnt
     Returns the entries. Raises NotAllowed, WrongState (year_not_over), Refused (reason_missing, still_committed).
     """
     require(actor, "ledger.fund_year", message="Only finance lets a year's budget lapse.")
-    if not reason.strip():
-        raise Refused("Lapsing a budget needs a reason.", code="reason_missing", field="reason")
+    require_reason(reason, "Lapsing a budget needs a reason.")
     if today() <= year.ends_on:
         raise WrongState(f"{year.name} runs until {year.ends_on}.")
     _require_uncommitted(year)
@@ -196,8 +193,7 @@ def pool_delegate(*, actor: User, unit: BusinessUnit, amount: Money, reason: str
     """
     require(actor, "ledger.fund_year", message="Only finance delegates budget.")
     _require_positive(amount)
-    if not reason.strip():
-        raise Refused("Delegating a pool needs a reason.", code="reason_missing", field="reason")
+    require_reason(reason, "Delegating a pool needs a reason.")
     reserve = reserve_account()
     year = current_fiscal_year()
     pool = account_open(

@@ -21,7 +21,7 @@ from ledger.selectors.journal import today
 from ledger.services.funding import account_open
 from ledger.services.posting import Leg, entry_post, entry_reverse
 from teams.access import require
-from teams.errors import Refused, WrongState
+from teams.errors import Refused, WrongState, require_reason
 from teams.models import User
 from teams.services import audit_record
 
@@ -42,7 +42,7 @@ def period_close_begin(*, actor: User, period: Period) -> Period:
 def period_close_stop(*, actor: User, period: Period, reason: str) -> Period:
     """Open a period again that is only closing. Raises NotAllowed, WrongState, Refused (reason_missing)."""
     require(actor, "ledger.close_period", message=ONLY_FINANCE)
-    _require_reason(reason)
+    require_reason(reason)
     return _move(actor, _locked(period, PeriodState.CLOSING), PeriodState.OPEN, reason)
 
 
@@ -62,7 +62,7 @@ def period_accept(*, actor: User, period: Period, item: str, reason: str) -> Clo
     finding = known.look(locked)
     if finding.is_done:
         raise Refused(f"“{known.title}” is done.", code="already_done")
-    _require_reason(reason)
+    require_reason(reason)
     audit_record(actor=actor, verb="period.accept", target=locked, reason=reason, details={"item": item})
     return CloseAcceptance.objects.create(
         period=locked, item=item, found=finding.words, reason=reason, accepted_by=actor
@@ -139,7 +139,7 @@ def _reverse_accruals(actor: User, period: Period) -> None:
 def period_reopen_ask(*, actor: User, period: Period, reason: str) -> PeriodReopening:
     """Ask to reopen a closed period. Raises NotAllowed, WrongState, Refused (reason_missing, already_asked)."""
     require(actor, "ledger.close_period", message=ONLY_FINANCE)
-    _require_reason(reason)
+    require_reason(reason)
     locked = _locked(period, PeriodState.CLOSED)
     if locked.reopenings.filter(state=ReopeningState.ASKED).exists():
         raise Refused("Somebody has asked already; it waits for a second person.", code="already_asked")
@@ -179,8 +179,3 @@ def _move(actor: User, period: Period, state: PeriodState, reason: str = "") -> 
     period.save(update_fields=["state"])
     audit_record(actor=actor, verb=f"period.{state.value}", target=period, reason=reason)
     return period
-
-
-def _require_reason(reason: str) -> None:
-    if not reason.strip():
-        raise Refused("Give a reason.", code="reason_missing", field="reason")

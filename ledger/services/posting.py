@@ -18,7 +18,7 @@ from django.db import DatabaseError, connection, transaction
 from ledger.models import Account, EntryKind, JournalEntry
 from ledger.money import exact, plain, show
 from ledger.selectors.journal import period_states, today
-from teams.errors import Refused
+from teams.errors import Refused, require_reason
 from teams.models import User
 
 POST = """
@@ -100,8 +100,7 @@ def entry_reverse(
     Only an accrual is reversed without a second person. People reverse through `correction_propose`.
     Raises Refused (reason_missing, already_reversed, approver_missing, overdraft).
     """
-    if not reason.strip():
-        raise Refused("A reversal needs a reason.", code="reason_missing", field="reason")
+    require_reason(reason, "A reversal needs a reason.")
     if JournalEntry.objects.filter(reverses=entry).exists():
         raise Refused(f"Entry {entry} is already reversed.", code="already_reversed")
     if approved_by is None and entry.kind != EntryKind.ACCRUAL:

@@ -19,7 +19,7 @@ from pitches.services.notices import tell_screeners, tell_team
 from pitches.services.states import pitch_move
 from pitches.transitions import EDITABLE_PITCH, WITHDRAWABLE_PITCH, PitchState, RoundState
 from teams.access import require
-from teams.errors import Refused, WrongState
+from teams.errors import Refused, WrongState, require_reason
 from teams.models import Team, User
 from teams.services import audit_record
 
@@ -219,8 +219,7 @@ def pitch_withdraw(*, actor: User, pitch: Pitch, reason: str) -> Pitch:
     """Take a pitch out of its round for good. Raises NotAllowed, WrongState, Refused (reason_missing)."""
     pitch = pitch_locked(pitch)
     require(actor, "pitches.withdraw_pitch", pitch, message="Only a lead of the team withdraws its pitches.")
-    if not reason.strip():
-        raise Refused("Give a reason; it stays in the history.", code="reason_missing", field="reason")
+    require_reason(reason, "Give a reason; it stays in the history.")
     if pitch.state not in WITHDRAWABLE_PITCH:
         raise WrongState(f"A pitch that is {pitch.get_state_display().lower()} cannot be withdrawn.")
     if pitch.round.state == RoundState.DECIDING and pitch.state == PitchState.SHORTLISTED:

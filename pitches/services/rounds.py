@@ -26,7 +26,7 @@ from pitches.services.notices import tell_chair, tell_members_what_waits, tell_t
 from pitches.services.states import pitch_move, round_move
 from pitches.transitions import OfferState, PitchState, RoundState
 from teams.access import require
-from teams.errors import Refused, WrongState
+from teams.errors import Refused, WrongState, require_reason
 from teams.models import User
 from teams.services import audit_record
 
@@ -122,7 +122,7 @@ def round_open(*, actor: User, round_: Round, reason: str) -> Round:
     """
     require(actor, "pitches.change_round", message="Only the chair or finance opens rounds.")
     round_ = round_locked(round_)
-    _require_reason(reason)
+    require_reason(reason, "Give a reason; it stays in the history.")
     seats = list(round_.seats.all())
     if len(seats) < round_.quorum or not any(seat.is_chair for seat in seats):
         raise Refused(
@@ -153,7 +153,7 @@ def round_reschedule(*, actor: User, round_: Round, calendar: Calendar, reason: 
     """Set other deadlines. Raises NotAllowed, WrongState once published, Refused (reason_missing, invalid)."""
     require(actor, "pitches.change_round", message="Only the chair or finance sets deadlines.")
     round_ = round_locked(round_)
-    _require_reason(reason)
+    require_reason(reason, "Give a reason; it stays in the history.")
     if round_.state in {RoundState.PUBLISHED, RoundState.SETTLED, RoundState.CANCELLED}:
         raise WrongState("Its calendar is over.")
     before = round_.submissions_close_at
@@ -266,7 +266,7 @@ def round_cancel(*, actor: User, round_: Round, reason: str) -> Round:
     """
     require(actor, "pitches.change_round", message="Only the chair or finance cancels rounds.")
     round_ = round_locked(round_)
-    _require_reason(reason)
+    require_reason(reason, "Give a reason; it stays in the history.")
     was_open = round_.pool is not None
     round_move(actor=actor, round_=round_, to=RoundState.CANCELLED, verb="round.cancel", reason=reason)
     if was_open:
@@ -290,8 +290,3 @@ def _pool_empty(actor: User, round_: Round, reason: str) -> Decimal:
     if left.amount > 0:
         pool_return(actor=actor, pool=pool, amount=left, reason=reason, key=f"round:{round_.pk}:return")
     return Decimal(left.amount)
-
-
-def _require_reason(reason: str) -> None:
-    if not reason.strip():
-        raise Refused("Give a reason; it stays in the history.", code="reason_missing", field="reason")
