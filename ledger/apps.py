@@ -9,11 +9,12 @@ class LedgerConfig(AppConfig):
         from ledger.reports.base import register
         from ledger.reports.books import Journal, Statement
         from ledger.reports.clearing import Accruals, ProviderReconciliation
+        from ledger.reports.invoices import InvoiceMatch
         from ledger.reports.savings import Savings, Unattributed
         from ledger.reports.trial import TrialBalance
         from ledger.reports.usage import Chargeback, TagShowback, TeamShowback, UnitEconomics, UsageRecords
 
         register(Chargeback, TeamShowback, TagShowback, UnitEconomics, UsageRecords, Savings, Unattributed)
-        register(TrialBalance, Journal, Statement, Accruals, ProviderReconciliation)
+        register(TrialBalance, Journal, Statement, Accruals, ProviderReconciliation, InvoiceMatch)
         waiting.register(waiting.of_the_ledger)
         checks.register(checks.of_ledger)

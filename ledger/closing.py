@@ -14,8 +14,10 @@ from ledger.models import (
     CloseAcceptance,
     Correction,
     CorrectionState,
+    InvoiceState,
     Period,
     PeriodState,
+    ProviderInvoice,
     UsageArchive,
     UsagePosting,
     UsageRecord,
@@ -132,12 +134,20 @@ def _corrections_decided(period: Period) -> Finding:
     waiting = Correction.objects.filter(state=CorrectionState.PROPOSED, effective_on__lte=period.ends_on).count()
     if not waiting:
         return Finding(True, "No correction waits for a decision.")
-    return Finding(False, f"{waiting} corrections wait for a decision.", "/ledger/corrections/")
+    return Finding(False, f"Corrections that wait for a decision: {waiting}.", "/ledger/corrections/")
+
+
+def _invoices_decided(period: Period) -> Finding:
+    waiting = ProviderInvoice.objects.filter(state=InvoiceState.ENTERED, month__lte=period.ends_on).count()
+    if not waiting:
+        return Finding(True, "No invoice waits for a decision.")
+    return Finding(False, f"Invoices that wait for a decision: {waiting}.", "/ledger/invoices/")
 
 
 register(
     Item("earlier_closed", "Earlier periods are closed", _earlier_closed, may_be_accepted=False),
     Item("usage_posted", "Usage is posted", _usage_posted, may_be_accepted=False),
     Item("corrections_decided", "Corrections are decided", _corrections_decided, may_be_accepted=True),
+    Item("invoices_decided", "Invoices are decided", _invoices_decided, may_be_accepted=True),
     Item("usage_accrued", "Usage not yet billed is accrued", _usage_accrued, may_be_accepted=True),
 )

@@ -23,8 +23,8 @@ def proposed_it(user: Person, rate: Any) -> bool:
 
 @Predicate
 def began_it(user: Person, target: Any) -> bool:
-    """Say whether somebody proposed a correction or asked to reopen a period."""
-    return user.pk in {getattr(target, "proposed_by_id", None), getattr(target, "asked_by_id", None)}
+    """Say whether somebody proposed a correction, asked to reopen a period, or entered an invoice."""
+    return user.pk in {getattr(target, f"{what}_by_id", None) for what in ("proposed", "asked", "entered")}
 
 
 reads_ledger = is_finance | is_auditor
@@ -44,6 +44,9 @@ allow("ledger.withdraw_correction", is_finance & began_it)
 # What one person of finance began another decides.
 allow("ledger.decide_correction", is_finance & ~began_it)
 allow("ledger.reopen_period", is_finance & ~began_it)
+allow("ledger.enter_invoice", is_finance)
+allow("ledger.withdraw_invoice", is_finance & began_it)
+allow("ledger.decide_invoice", is_finance & ~began_it)
 allow("ledger.record_exchange_rate", is_finance | is_system)
 for model in ("provider", "aimodel"):
     allow(f"ledger.view_{model}", is_platform_admin | reads_ledger)

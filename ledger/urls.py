@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from ledger import views, views_desk
+from ledger import views, views_desk, views_invoices
 from ledger.reports import views as reports
 
 app_name = "ledger"
@@ -33,6 +33,10 @@ urlpatterns = [
     path("corrections/new/", views_desk.adjustment_new, name="adjustment_new"),
     path("corrections/C-<int:pk>/", views_desk.correction, name="correction"),
     path("corrections/C-<int:pk>/<str:decision>/", views_desk.correction_decide, name="correction_decide"),
+    path("invoices/", views_invoices.invoices, name="invoices"),
+    path("invoices/new/", views_invoices.invoice_new, name="invoice_new"),
+    path("invoices/<int:pk>/", views_invoices.invoice, name="invoice"),
+    path("invoices/<int:pk>/<str:decision>/", views_invoices.invoice_decide, name="invoice_decide"),
     path("rates/", views.rates, name="rates"),
     path("rates/<int:pk>/approve/", views.rate_approve, name="rate_approve"),
     path("journal/J-<int:pk>/usage/", reports.usage_of_entry, name="entry_usage"),

@@ -35,7 +35,7 @@ from teams.forms import form_refuse, form_status
 Work = Callable[[dict[str, Any]], str]
 
 
-def _act(
+def act(
     request: UserRequest, form: forms.Form, *, title: str, button: str, words: str, back: str, work: Work
 ) -> HttpResponseBase:
     """Show what an action means, and do it: `work` calls the service and returns what to say afterwards."""
@@ -75,7 +75,7 @@ def fund(request: UserRequest) -> HttpResponseBase:
         services.year_fund(actor=request.user, amount=usd(data["amount"]), reason=data["reason"], year=data["year"])
         return f"{show(data['amount'])} is added to {data['year']}."
 
-    return _act(
+    return act(
         request,
         FundForm(request.POST or None, initial={"year": desk.year_of(today())}),
         title="Add to a year's budget",
@@ -94,7 +94,7 @@ def cut(request: UserRequest) -> HttpResponseBase:
         services.year_cut(actor=request.user, year=data["year"], amount=usd(data["amount"]), reason=data["reason"])
         return f"{data['year']} is cut by {show(data['amount'])}."
 
-    return _act(
+    return act(
         request,
         FundForm(request.POST or None, initial={"year": desk.year_of(today())}),
         title="Cut a year's budget",
@@ -113,7 +113,7 @@ def delegate(request: UserRequest) -> HttpResponseBase:
         services.pool_delegate(actor=request.user, unit=data["unit"], amount=usd(data["amount"]), reason=data["reason"])
         return f"{data['unit']} has {show(data['amount'])} more to grant."
 
-    return _act(
+    return act(
         request,
         DelegateForm(request.POST or None),
         title="Delegate a pool",
@@ -132,7 +132,7 @@ def lapse(request: UserRequest) -> HttpResponseBase:
         entries = services.year_lapse(actor=request.user, year=data["year"], reason=data["reason"])
         return f"The rest of {data['year']} has lapsed: {len(entries)} entries."
 
-    return _act(
+    return act(
         request,
         LapseForm(request.POST or None),
         title="Let a year's rest lapse",
@@ -151,7 +151,7 @@ def rate_record(request: UserRequest) -> HttpResponseBase:
         recorded = services.exchange_rate_record(actor=request.user, **data)
         return f"Recorded: {recorded}."
 
-    return _act(
+    return act(
         request,
         RateForm(request.POST or None, initial={"valid_on": today()}),
         title="Record an exchange rate",
@@ -178,7 +178,7 @@ def convert(request: UserRequest) -> HttpResponseBase:
         )
         return f"Converted: {entry.memo}."
 
-    return _act(
+    return act(
         request,
         ConvertForm(request.POST or None, initial={"year": desk.year_of(today()), "effective_on": today()}),
         title="Convert reserve",
@@ -264,7 +264,7 @@ def period_step(request: UserRequest, name: str, step: str) -> HttpResponseBase:
 
     back = reverse("ledger:period", args=[name])
     form = form_class(request.POST if request.method == "POST" else None)
-    return _act(request, form, title=f"{title}: {found}", button=title, words=words, back=back, work=work)
+    return act(request, form, title=f"{title}: {found}", button=title, words=words, back=back, work=work)
 
 
 @allowed_only("ledger.close_period")
@@ -279,7 +279,7 @@ def period_accept(request: UserRequest, name: str, item: str) -> HttpResponseBas
         services.period_accept(actor=request.user, period=found, item=item, reason=data["reason"])
         return f"Accepted: {known.title}."
 
-    return _act(
+    return act(
         request,
         ReasonForm(request.POST or None),
         title=f"Accept as it is: {known.title}",
@@ -301,7 +301,7 @@ def reopening(request: UserRequest, pk: int, answer: str) -> HttpResponseBase:
         services.period_reopen_decide(actor=request.user, reopening=asked, is_granted=is_granted)
         return f"Period {asked.period} is open again." if is_granted else f"Period {asked.period} stays closed."
 
-    return _act(
+    return act(
         request,
         ConfirmForm(request.POST if request.method == "POST" else None),
         title=f"Reopen {asked.period}?" if is_granted else f"Leave {asked.period} closed?",
@@ -367,7 +367,7 @@ def reversal_new(request: UserRequest, pk: int) -> HttpResponseBase:
         correction = services.reversal_propose(actor=request.user, entry=entry, reason=data["reason"])
         return f"{correction} waits for a second person."
 
-    return _act(
+    return act(
         request,
         ReasonForm(request.POST or None),
         title=f"Reverse {entry}?",
@@ -415,7 +415,7 @@ def correction_decide(request: UserRequest, pk: int, decision: str) -> HttpRespo
         found.refresh_from_db()
         return f"{found}: {found.get_state_display().lower()}."
 
-    return _act(
+    return act(
         request,
         form_class(request.POST if request.method == "POST" else None),
         title=f"{title} {found}?",

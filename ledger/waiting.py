@@ -11,12 +11,15 @@ from django.urls import reverse
 from ledger.models import (
     Correction,
     CorrectionState,
+    InvoiceState,
     Period,
     PeriodReopening,
     PeriodState,
+    ProviderInvoice,
     Rate,
     ReopeningState,
 )
+from ledger.money import show
 from ledger.selectors.journal import today
 
 
@@ -47,9 +50,10 @@ def things_waiting() -> Iterator[Waiting]:
 
 
 def of_the_ledger() -> Iterator[Waiting]:
-    """Go through proposed prices and corrections, requests to reopen a period, and periods to close."""
+    """Go through proposed prices and corrections, invoices, requests to reopen a period, and periods to close."""
     yield from _rates()
     yield from _corrections()
+    yield from _invoices()
     yield from _reopenings()
     yield from _periods()
 
@@ -68,6 +72,14 @@ def _corrections() -> Iterator[Waiting]:
         url = reverse("ledger:correction", args=[one.pk])
         why = f"{one.proposed_by}: {one.reason}"
         yield Waiting(f"Decide on {what} ({one})", why, url, "ledger.decide_correction")
+
+
+def _invoices() -> Iterator[Waiting]:
+    entered = ProviderInvoice.objects.filter(state=InvoiceState.ENTERED).select_related("provider", "entered_by")
+    for one in entered.order_by("pk"):
+        why = f"{show(one.amount, one.currency)} for {one.month:%Y-%m}, entered by {one.entered_by}"
+        url = reverse("ledger:invoice", args=[one.pk])
+        yield Waiting(f"Decide on invoice {one}", why, url, "ledger.decide_invoice")
 
 
 def _reopenings() -> Iterator[Waiting]:

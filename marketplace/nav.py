@@ -10,6 +10,7 @@ from django.urls import reverse
 from allocations.selectors.pages import unsettled_count
 from ledger.reports.base import visible_to
 from ledger.selectors.desk import corrections_waiting_count
+from ledger.selectors.invoices import invoices_waiting_count
 from teams.models import User
 from teams.selectors import unread_count
 
@@ -78,6 +79,7 @@ def _finance(user: User, link: Any) -> list[Link]:
         link("Budget", "ledger:budget"),
         link("Periods", "ledger:periods"),
         link("Corrections", "ledger:corrections", count=corrections_waiting_count()),
+        link("Invoices", "ledger:invoices", count=invoices_waiting_count()),
         *reports,
         link("Unsettled holds", "allocations:unsettled", count=unsettled_count()),
     ]

@@ -92,6 +92,8 @@ SHOTS = [
     Shot("periods", FINANCE, ["/ledger/periods/"]),
     Shot("period", FINANCE, ["/ledger/periods/", r"~/periods/\d{4}-01/$"]),
     Shot("corrections", FINANCE, ["/ledger/corrections/"]),
+    Shot("invoices", FINANCE, ["/ledger/invoices/"]),
+    Shot("invoice-new", FINANCE, ["/ledger/invoices/new/"]),
     Shot("adjustment-new", FINANCE, ["/ledger/corrections/new/"]),
     Shot("reports", FINANCE, ["/ledger/reports/"]),
     Shot("report-chargeback", FINANCE, ["/ledger/reports/", r"~/chargeback/$"]),

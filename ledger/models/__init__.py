@@ -14,6 +14,7 @@ from ledger.models.closing import (
     PeriodReopening,
     ReopeningState,
 )
+from ledger.models.invoices import InvoiceState, ProviderInvoice
 from ledger.models.journal import (
     Account,
     AccountBalance,
@@ -43,12 +44,14 @@ __all__ = [
     "EntryKind",
     "ExchangeRate",
     "FiscalYear",
+    "InvoiceState",
     "JournalEntry",
     "Period",
     "PeriodReopening",
     "PeriodState",
     "Posting",
     "Provider",
+    "ProviderInvoice",
     "Rate",
     "RateSource",
     "ReopeningState",

@@ -19,6 +19,7 @@ from ledger.services.funding import (
     year_fund,
     year_lapse,
 )
+from ledger.services.invoices import invoice_agree, invoice_enter, invoice_refuse, invoice_withdraw
 from ledger.services.nightly import breaches_tell, usage_partitions_make, usage_post_open
 from ledger.services.periods import (
     period_accept,
@@ -48,6 +49,10 @@ __all__ = [
     "exchange_rate_on",
     "exchange_rate_record",
     "fiscal_year_open",
+    "invoice_agree",
+    "invoice_enter",
+    "invoice_refuse",
+    "invoice_withdraw",
     "model_add",
     "model_register",
     "model_update",

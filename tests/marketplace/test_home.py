@@ -80,6 +80,7 @@ def test_the_nav_offers_what_a_role_may_open(company: Company) -> None:
         "Budget",
         "Periods",
         "Corrections",
+        "Invoices",
         "Reports",
         "Unsettled holds",
     ]

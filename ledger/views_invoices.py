@@ -1,0 +1,122 @@
+"""Providers' invoices: entered by one person of finance, matched to their month, decided by another."""
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+from djmoney.money import Money
+
+from ledger import services
+from ledger.forms_desk import ConfirmForm, ReasonForm
+from ledger.forms_invoices import MONTH, InvoiceForm
+from ledger.models import InvoiceState, ProviderInvoice
+from ledger.money import CURRENCY
+from ledger.reports.forms import month_of
+from ledger.reports.links import report_url
+from ledger.selectors import today
+from ledger.selectors.invoices import invoices_listed, match_of
+from ledger.views_desk import act
+from teams.access import UserRequest, allowed_only, find_or_404, members_only
+from teams.errors import Refused
+from teams.forms import form_refuse, form_status
+
+
+@require_safe
+@allowed_only("ledger.view_ledger")
+def invoices(request: UserRequest) -> HttpResponse:
+    """Show the invoices that wait for a second person, and the latest of the others."""
+    year_ago = today().replace(day=1) - timedelta(days=365)
+    context = {
+        "invoices": invoices_listed(),
+        "may_enter": request.user.has_perm("ledger.enter_invoice"),
+        "match_url": report_url("invoice-match", first=year_ago.replace(day=1), last=today()),
+    }
+    return render(request, "ledger/invoices.html", context)
+
+
+@allowed_only("ledger.enter_invoice")
+def invoice_new(request: UserRequest) -> HttpResponseBase:
+    """Enter an invoice."""
+    last_month = (today().replace(day=1) - timedelta(days=1)).strftime(MONTH)
+    form = InvoiceForm(request.POST or None, initial={"month": last_month, "issued_on": today()})
+    if request.method == "POST" and form.is_valid():
+        try:
+            invoice = services.invoice_enter(actor=request.user, **_entered(form))
+        except Refused as error:
+            form_refuse(form, error)
+        else:
+            messages.success(request, f"{invoice} waits for a second person.")
+            return redirect("ledger:invoice", pk=invoice.pk)
+    context = {
+        "form": form,
+        "title": "Enter a provider's invoice",
+        "button": "Enter it",
+        "words": "Nothing is posted yet: a second person compares it with the month and decides.",
+        "back": reverse("ledger:invoices"),
+    }
+    return render(request, "ledger/act.html", context, status=form_status(form))
+
+
+def _entered(form: InvoiceForm) -> dict[str, Any]:
+    data = form.cleaned_data
+    kept = {name: data[name] for name in ("provider", "number", "month", "issued_on", "note")}
+    return kept | {"amount": Money(form.signed(), CURRENCY), "tax": data["tax"] or 0}
+
+
+@require_safe
+@allowed_only("ledger.view_ledger")
+def invoice(request: UserRequest, pk: int) -> HttpResponse:
+    """Show an invoice beside what its month was billed and metered, and who decided."""
+    found = find_or_404(_rows(), request.user, "ledger.view_ledger", pk=pk)
+    is_open = found.state == InvoiceState.ENTERED
+    first, last = month_of(found.month)
+    context = {
+        "invoice": found,
+        "match": match_of(found) if found.state in {InvoiceState.ENTERED, InvoiceState.AGREED} else None,
+        "match_url": report_url("invoice-match", first=first, last=last, provider=found.provider.name),
+        "usage_url": report_url("chargeback", first=first, last=last, provider=found.provider.name),
+        "may_decide": is_open and request.user.has_perm("ledger.decide_invoice", found),
+        "may_withdraw": is_open and request.user.has_perm("ledger.withdraw_invoice", found),
+    }
+    return render(request, "ledger/invoice.html", context)
+
+
+NOWHERE = "Nothing is posted, and the invoice counts nowhere."
+DECISIONS: dict[str, tuple[str, str, type[forms.Form], str]] = {
+    "agree": ("Agree to", "What its month is not billed yet is posted at once.", ConfirmForm, "ledger.decide_invoice"),
+    "refuse": ("Refuse", NOWHERE, ReasonForm, "ledger.decide_invoice"),
+    "withdraw": ("Withdraw", NOWHERE, ConfirmForm, "ledger.withdraw_invoice"),
+}
+
+
+@members_only
+def invoice_decide(request: UserRequest, pk: int, decision: str) -> HttpResponseBase:
+    """Agree to an invoice, refuse it or take it back."""
+    if decision not in DECISIONS:
+        raise Http404
+    title, words, form_class, permission = DECISIONS[decision]
+    found = find_or_404(_rows(), request.user, permission, pk=pk)
+
+    def work(data: dict[str, Any]) -> str:
+        decided = getattr(services, f"invoice_{decision}")(actor=request.user, invoice=found, **data)
+        return f"{decided}: {decided.get_state_display().lower()}."
+
+    return act(
+        request,
+        form_class(request.POST if request.method == "POST" else None),
+        title=f"{title} {found}?",
+        button=title.removesuffix(" to"),
+        words=words,
+        back=reverse("ledger:invoice", args=[pk]),
+        work=work,
+    )
+
+
+def _rows() -> Any:
+    return ProviderInvoice.objects.select_related("provider", "entered_by", "decided_by", "entry")
