@@ -120,8 +120,17 @@ class UsageSums(models.Model):
 
 
 class UsageHour(UsageSums):
-    """The usage of one hour of `settled_at` (UTC) per line, key, model, rate and tags. Outlives its records."""
+    """The usage of one hour of `settled_at` (UTC) per line, key, model, rate and tags. Outlives its records.
 
+    What it refers to is held by the foreign keys of its day, which is written with it: five keys and their indexes
+    on every hour would cost more than all the rest of a roll-up.
+    """
+
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    team = models.ForeignKey(Team, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    provider = models.ForeignKey(Provider, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    model = models.ForeignKey(AiModel, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    rate = models.ForeignKey(Rate, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
     hour = models.DateTimeField(help_text="Start of the hour, UTC.")
 
     class Meta:

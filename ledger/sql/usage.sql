@@ -81,65 +81,65 @@ CREATE FUNCTION ledger_usage_horizon() RETURNS timestamptz LANGUAGE sql STABLE A
     SELECT coalesce(max(settled_before), '-infinity') FROM ledger_usagearchive
 $$;
 
--- Add up the records settled since an hour into their hours and days; what is there already stays as it is.
--- Only grows: a record is never changed, and hours before the horizon are not touched. Returns the rows changed.
-CREATE FUNCTION ledger_usage_roll(p_since timestamptz) RETURNS int LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = public, pg_temp SET work_mem = '64MB' AS $$
+-- Add facts up into hours or days: sums that are not there yet come in, those that count fewer facts are replaced.
+-- `facts` is a query with the columns of the sums; `span` is the column with their hour or day, from $1 to before $2.
+CREATE FUNCTION ledger_usage_add(relation regclass, span text, since timestamptz, until timestamptz, facts text)
+RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
-    since timestamptz := greatest(date_trunc('hour', p_since, 'UTC'), ledger_usage_horizon());
+    key constant text[] := ARRAY[span, 'account_id', 'key_id', 'model_id', 'rate_id', 'tags_digest'];
+    of_key constant text[] := ARRAY['team_id', 'provider_id', 'currency'];
+    sums constant text[] := ARRAY[
+        'records', 'estimated', 'input_tokens', 'cache_read_tokens', 'cache_write_5m_tokens', 'cache_write_1h_tokens',
+        'output_tokens', 'reasoning_tokens', 'cost', 'charged', 'overage'];
+    written constant text[] := key || 'tags'::text || of_key || sums;
     changed int;
 BEGIN
-    PERFORM pg_advisory_xact_lock(7246883);
-    CREATE TEMP TABLE IF NOT EXISTS ledger_usage_days (day date) ON COMMIT DROP;
-    TRUNCATE ledger_usage_days;
-    WITH sums AS (
-        SELECT date_trunc('hour', settled_at, 'UTC') AS hour, account_id, min(team_id) AS team_id, key_id,
-               min(provider_id) AS provider_id, model_id, rate_id, min(currency) AS currency, tags,
-               count(*) AS records, count(*) FILTER (WHERE settle_kind <> 'exact') AS estimated,
-               sum(input_tokens) AS input_tokens, sum(cache_read_tokens) AS cache_read_tokens,
-               sum(cache_write_5m_tokens) AS cache_write_5m_tokens, sum(cache_write_1h_tokens) AS cache_write_1h_tokens,
-               sum(output_tokens) AS output_tokens, sum(reasoning_tokens) AS reasoning_tokens,
-               sum(cost) AS cost, sum(charged) AS charged, sum(overage) AS overage
-          FROM ledger_usagerecord WHERE settled_at >= since
-         GROUP BY 1, account_id, key_id, model_id, rate_id, tags
-    ), written AS (
-        INSERT INTO ledger_usagehour AS h (
-            hour, account_id, team_id, key_id, provider_id, model_id, rate_id, currency, tags, tags_digest, records,
-            estimated, input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens,
-            reasoning_tokens, cost, charged, overage)
-        SELECT hour, account_id, team_id, key_id, provider_id, model_id, rate_id, currency, tags, md5(tags::text), records,
-               estimated, input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens,
-               reasoning_tokens, cost, charged, overage
-          FROM sums
-        ON CONFLICT (hour, account_id, key_id, model_id, rate_id, tags_digest) DO UPDATE SET
-            records = excluded.records, estimated = excluded.estimated, input_tokens = excluded.input_tokens,
-            cache_read_tokens = excluded.cache_read_tokens, cache_write_5m_tokens = excluded.cache_write_5m_tokens,
-            cache_write_1h_tokens = excluded.cache_write_1h_tokens, output_tokens = excluded.output_tokens,
-            reasoning_tokens = excluded.reasoning_tokens, cost = excluded.cost, charged = excluded.charged,
-            overage = excluded.overage
-         WHERE h.records < excluded.records
-        RETURNING (hour AT TIME ZONE 'UTC')::date AS day
-    ) INSERT INTO ledger_usage_days SELECT day FROM written;
+    EXECUTE format($merge$
+        MERGE INTO %1$s AS old USING (
+            SELECT %2$s, account_id, key_id, model_id, rate_id, tags, md5(tags::text) AS tags_digest, %4$s, %5$s
+              FROM (%3$s) facts GROUP BY %2$s, account_id, key_id, model_id, rate_id, tags) AS new
+           ON %6$s AND old.%2$s >= $1 AND old.%2$s < $2  -- the bounds keep it to a part of the index
+         WHEN MATCHED AND old.records < new.records THEN UPDATE SET %7$s
+         WHEN NOT MATCHED THEN INSERT (%8$s) VALUES (%9$s)$merge$,
+        relation, span, facts,
+        (SELECT string_agg(format('min(%1$s) AS %1$s', name), ', ') FROM unnest(of_key) name),
+        (SELECT string_agg(format('sum(%1$s) AS %1$s', name), ', ') FROM unnest(sums) name),
+        (SELECT string_agg(format('old.%1$s = new.%1$s', name), ' AND ') FROM unnest(key) name),
+        (SELECT string_agg(format('%1$s = new.%1$s', name), ', ') FROM unnest(sums) name),
+        array_to_string(written, ', '),
+        (SELECT string_agg(format('new.%s', name), ', ') FROM unnest(written) name))
+      USING since, until;
     GET DIAGNOSTICS changed = ROW_COUNT;
-    INSERT INTO ledger_usageday AS d (
-        day, account_id, team_id, key_id, provider_id, model_id, rate_id, currency, tags, tags_digest, records,
-        estimated, input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens,
-        reasoning_tokens, cost, charged, overage)
-    SELECT days.day, account_id, min(team_id), key_id, min(provider_id), model_id, rate_id, min(currency),
-           (array_agg(tags))[1], tags_digest, sum(records), sum(estimated), sum(input_tokens), sum(cache_read_tokens),
-           sum(cache_write_5m_tokens), sum(cache_write_1h_tokens), sum(output_tokens), sum(reasoning_tokens),
-           sum(cost), sum(charged), sum(overage)
-      FROM (SELECT DISTINCT day FROM ledger_usage_days) days
-      JOIN ledger_usagehour h ON h.hour >= days.day::timestamp AT TIME ZONE 'UTC'
-                             AND h.hour < (days.day + 1)::timestamp AT TIME ZONE 'UTC'
-     GROUP BY days.day, account_id, key_id, model_id, rate_id, tags_digest
-    ON CONFLICT (day, account_id, key_id, model_id, rate_id, tags_digest) DO UPDATE SET
-        records = excluded.records, estimated = excluded.estimated, input_tokens = excluded.input_tokens,
-        cache_read_tokens = excluded.cache_read_tokens, cache_write_5m_tokens = excluded.cache_write_5m_tokens,
-        cache_write_1h_tokens = excluded.cache_write_1h_tokens, output_tokens = excluded.output_tokens,
-        reasoning_tokens = excluded.reasoning_tokens, cost = excluded.cost, charged = excluded.charged,
-        overage = excluded.overage
-     WHERE d.records < excluded.records;
+    RETURN changed;
+END $$;
+REVOKE EXECUTE ON FUNCTION ledger_usage_add(regclass, text, timestamptz, timestamptz, text) FROM PUBLIC;
+
+-- Add up the records settled since an hour into their hours and days; what is there already stays as it is.
+-- Only grows: a record is never changed, and hours before the horizon are not touched. Returns the hours changed.
+-- It goes week by week, so that what it adds up fits into memory whatever the time it goes over.
+CREATE FUNCTION ledger_usage_roll(p_since timestamptz) RETURNS int LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_temp SET timezone = 'UTC' SET work_mem = '64MB' SET jit = off AS $$
+DECLARE
+    since timestamptz := greatest(date_trunc('hour', p_since), ledger_usage_horizon());
+    until timestamptz;
+    found int;
+    changed int := 0;
+BEGIN
+    PERFORM pg_advisory_xact_lock(7246883);
+    LOOP
+        since := date_trunc('hour', min(settled_at)) FROM ledger_usagerecord WHERE settled_at >= since;
+        EXIT WHEN since IS NULL;
+        until := date_trunc('day', since) + interval '7 days';
+        found := ledger_usage_add('ledger_usagehour', 'hour', since, until, $facts$
+            SELECT *, date_trunc('hour', settled_at) AS hour, 1 AS records, (settle_kind <> 'exact')::int AS estimated
+              FROM ledger_usagerecord WHERE settled_at >= $1 AND settled_at < $2$facts$);
+        IF found > 0 THEN
+            PERFORM ledger_usage_add('ledger_usageday', 'day', date_trunc('day', since), until, $facts$
+                SELECT *, hour::date AS day FROM ledger_usagehour WHERE hour >= $1 AND hour < $2$facts$);
+        END IF;
+        changed := changed + found;
+        since := until;
+    END LOOP;
     RETURN changed;
 END $$;
 REVOKE EXECUTE ON FUNCTION ledger_usage_roll(timestamptz) FROM PUBLIC;

@@ -1,14 +1,16 @@
 """Where usage lies: a month to a table, one record per request over all of them, sums that outlive the records."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import psycopg
 import pytest
 from django.db.models import Sum
 
+from ledger.checks import breaches
+from ledger.closing import Finding, item_of
 from ledger.ids import uuid7
-from ledger.models import UsageArchive, UsageDay, UsageHour, UsageRecord
+from ledger.models import Period, UsageArchive, UsageDay, UsageHour, UsageRecord
 from ledger.selectors import today
 from ledger.services import usage_post, usage_roll
 from teams.selectors import system_user
@@ -77,6 +79,31 @@ def test_a_roll_up_adds_once_and_keeps_every_token_class(desk: Desk) -> None:
         (noon(today(), 0), 2, 2_000_000, Decimal(2)),
     ]
     assert UsageDay.objects.aggregate(total=Sum("charged"))["total"] == 3
+
+
+def test_a_roll_up_goes_over_years_and_gaps(desk: Desk, owner_connection: Owner) -> None:
+    usage_roll(since=noon(last_month(), 0))
+    moments = [datetime(2031, month, 1, 23, 59, 59, tzinfo=UTC) for month in (1, 1, 3)]
+    for moment in (*moments, noon(last_month(), 3)):
+        call_at(owner_connection, desk, moment, Used(input=1_000_000, tags={"step": "read"}))
+
+    assert usage_roll(since=datetime.min.replace(tzinfo=UTC)) == 3  # one of them beside what the hour had before
+
+    days = UsageDay.objects.order_by("day", "records").values_list("day", "tags", "records", "charged")
+    assert list(days) == [
+        (last_month(), {}, 1, Decimal(1)),
+        (last_month(), {"step": "read"}, 1, Decimal(1)),
+        (today(), {}, 2, Decimal(2)),
+        (moments[0].date(), {"step": "read"}, 2, Decimal(2)),
+        (moments[2].date(), {"step": "read"}, 1, Decimal(1)),
+    ]
+    assert breaches() == []
+
+
+def test_what_an_hour_refers_to_is_held_by_its_day(desk: Desk, owner_connection: Owner) -> None:
+    constraints = "SELECT conrelid::regclass::text FROM pg_constraint WHERE contype = 'f' AND confrelid = %s::regclass"
+    for parent in ("ledger_account", "ledger_aimodel", "ledger_rate", "ledger_provider", "teams_team"):
+        assert "ledger_usageday" in {row[0] for row in owner_connection.execute(constraints, [parent])}
 
 
 def test_a_month_is_detached_only_when_it_is_closed_and_posted(desk: Desk, owner_connection: Owner) -> None:
