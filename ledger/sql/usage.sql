@@ -43,13 +43,28 @@ REVOKE EXECUTE ON FUNCTION ledger_usage_guard(regclass) FROM PUBLIC;
 CREATE TABLE ledger_usagerecord_other PARTITION OF ledger_usagerecord DEFAULT;
 SELECT ledger_usage_guard('ledger_usagerecord_other');
 
+-- Put what no month held aside, with an empty table in its place: the owner's tables change, no row and no trigger does.
+-- Metering waits for it, so it gives up rather than wait itself for a long report.
+CREATE FUNCTION ledger_usage_other_aside() RETURNS void LANGUAGE plpgsql SET lock_timeout = '3s' AS $$
+BEGIN
+    ALTER TABLE ledger_usagerecord DETACH PARTITION ledger_usagerecord_other;
+    ALTER TABLE ledger_usagerecord_other RENAME TO ledger_usagerecord_aside;
+    CREATE TABLE ledger_usagerecord_other PARTITION OF ledger_usagerecord DEFAULT;
+    PERFORM ledger_usage_guard('ledger_usagerecord_other');
+END $$;
+REVOKE EXECUTE ON FUNCTION ledger_usage_other_aside() FROM PUBLIC;
+
 -- Make the partitions of the months from one day to another; those that exist stay. Returns how many are new.
+-- Records that came before their month had a table move into it.
 CREATE FUNCTION ledger_usage_partitions(p_from date, p_to date) RETURNS int LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = public, pg_temp AS $$
 DECLARE
     month date := date_trunc('month', p_from);
     following date;
+    first uuid;
+    after uuid;
     relation text;
+    is_aside boolean := false;
     made int := 0;
 BEGIN
     IF p_to > p_from + 3700 THEN
@@ -59,17 +74,26 @@ BEGIN
     WHILE month <= p_to LOOP
         following := month + interval '1 month';
         relation := format('ledger_usagerecord_%s', to_char(month, 'YYYY_MM'));
-        IF to_regclass(relation) IS NULL THEN
+        IF to_regclass('public.' || relation) IS NULL THEN
+            first := ledger_uuid_floor(month::timestamp AT TIME ZONE 'UTC');
+            after := ledger_uuid_floor(following::timestamp AT TIME ZONE 'UTC');
+            IF EXISTS (SELECT FROM ledger_usagerecord_other WHERE request_id >= first AND request_id < after) THEN
+                PERFORM ledger_usage_other_aside();
+                is_aside := true;
+            END IF;
             EXECUTE format('CREATE TABLE %I (LIKE ledger_usagerecord INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', relation);
             -- ATTACH waits for no reader and no writer of the other months, CREATE ... PARTITION OF would.
             EXECUTE format('ALTER TABLE ledger_usagerecord ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', relation,
-                           ledger_uuid_floor(month::timestamp AT TIME ZONE 'UTC'),
-                           ledger_uuid_floor(following::timestamp AT TIME ZONE 'UTC'));
+                           first, after);
             PERFORM ledger_usage_guard(relation::regclass);
             made := made + 1;
         END IF;
         month := following;
     END LOOP;
+    IF is_aside THEN
+        INSERT INTO ledger_usagerecord SELECT * FROM public.ledger_usagerecord_aside;
+        DROP TABLE public.ledger_usagerecord_aside;
+    END IF;
     RETURN made;
 END $$;
 REVOKE EXECUTE ON FUNCTION ledger_usage_partitions(date, date) FROM PUBLIC;

@@ -60,6 +60,42 @@ def test_a_call_of_a_month_without_a_table_still_gets_in(desk: Desk, owner_conne
     assert tables[-1] == "ledger_usagerecord_other"
 
 
+def test_it_moves_to_its_month_when_that_gets_a_table(
+    desk: Desk, owner_connection: Owner, app_connection: Owner
+) -> None:
+    for month in (5, 6):
+        call_at(owner_connection, desk, datetime(2031, month, 1, tzinfo=UTC), Used(input=1))
+    before = list(UsageRecord.objects.order_by("id").values())
+
+    app_connection.execute("SELECT ledger_usage_partitions('2031-05-01', '2031-05-31')")
+    app_connection.commit()
+
+    tables = [row[0] for row in owner_connection.execute(TABLE)]
+    assert tables[-2:] == ["ledger_usagerecord_2031_05", "ledger_usagerecord_other"]
+    assert list(UsageRecord.objects.order_by("id").values()) == before
+    assert breaches() == []
+    for table in tables[-2:]:
+        with pytest.raises(psycopg.Error, match="append-only"):
+            owner_connection.execute(f"DELETE FROM {table}".encode())  # noqa: S608 - our own tables
+        owner_connection.rollback()
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            app_connection.execute(f"DELETE FROM {table}".encode())  # noqa: S608 - our own tables
+        app_connection.rollback()
+
+
+def test_a_table_of_the_run_time_role_brings_no_records_in(
+    desk: Desk, owner_connection: Owner, app_connection: Owner
+) -> None:
+    call_at(owner_connection, desk, datetime(2031, 5, 1, tzinfo=UTC), Used(input=1))
+    app_connection.execute("CREATE TEMP TABLE ledger_usagerecord_aside AS TABLE ledger_usagerecord")
+    app_connection.execute("UPDATE ledger_usagerecord_aside SET request_id = gen_random_uuid()")
+
+    app_connection.execute("SELECT ledger_usage_partitions('2031-05-01', '2031-05-31')")
+    app_connection.commit()
+
+    assert UsageRecord.objects.count() == 4
+
+
 def test_tables_are_made_ahead_once(desk: Desk, owner_connection: Owner) -> None:
     ahead = today() + timedelta(days=400)
     make = "SELECT ledger_usage_partitions(%s, %s)"
