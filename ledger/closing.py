@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 
-from django.db.models import Max, Q, Sum
+from django.db.models import Q, Sum
 from django.db.models.functions import Coalesce
 
 from ledger.models import (
@@ -18,11 +18,9 @@ from ledger.models import (
     Period,
     PeriodState,
     ProviderInvoice,
-    UsageArchive,
-    UsagePosting,
-    UsageRecord,
 )
 from ledger.money import show
+from ledger.selectors.spend import posted_between, recorded_between
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +97,12 @@ def _earlier_closed(period: Period) -> Finding:
 
 def _usage_posted(period: Period) -> Finding:
     first, after = moments(period)
-    recorded = UsageRecord.objects.filter(settled_at__gte=first, settled_at__lt=after).count()
-    buckets = UsagePosting.objects.filter(hour__gte=first, hour__lt=after).values("account", "provider", "hour")
-    posted = sum(row["most"] for row in buckets.annotate(most=Max("records")))
-    if UsageArchive.objects.filter(settled_before__gt=first).exists() or recorded == posted:
-        return Finding(True, f"All {posted:,} usage records are posted.")
-    return Finding(False, f"{recorded - posted:,} of {recorded:,} usage records are not posted yet.")
+    recorded, posted = recorded_between(first, after), posted_between(first, after)
+    # What costs nothing is never posted by itself, so the money decides.
+    if recorded.cost == posted.cost:
+        return Finding(True, f"All {recorded.records:,} usage records are posted.")
+    missing = recorded.records - posted.records
+    return Finding(False, f"{missing:,} of {recorded.records:,} usage records are not posted yet.")
 
 
 def _usage_accrued(period: Period) -> Finding:

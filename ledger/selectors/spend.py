@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
-from django.db.models import Count, Max, Q, QuerySet, Sum
+from django.db.models import Count, F, Max, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
 
 from ledger.models import Account, UsageDay, UsageHour, UsagePosting, UsageRecord
@@ -33,6 +33,36 @@ def posted_until() -> datetime:
     """Return the hour (UTC) before which every record is in the journal."""
     last = UsagePosting.objects.order_by("-hour").values_list("hour", flat=True).first()
     return last - OVERLAP if last else BEGINNING
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Calls and what they cost, in the currency of the rates."""
+
+    records: int
+    cost: Decimal
+
+
+def recorded_between(first: datetime, after: datetime) -> Usage:
+    """Return the usage settled from one hour to before another (UTC); that of archived months too."""
+    until = rolled_until()
+    hours = UsageHour.objects.filter(hour__gte=first, hour__lt=min(after, until))
+    newer = UsageRecord.objects.filter(settled_at__gte=max(first, until), settled_at__lt=after)
+    cost = Sum("cost", default=Decimal(0))
+    sums = hours.aggregate(records=Sum("records", default=0), cost=cost)
+    tail = newer.aggregate(records=Count("pk"), cost=cost)
+    return Usage(int(sums["records"]) + tail["records"], sums["cost"] + tail["cost"])
+
+
+def posted_between(first: datetime, after: datetime) -> Usage:
+    """Return the usage settled from one hour to before another (UTC) that is in the journal."""
+    postings = UsagePosting.objects.filter(hour__gte=first, hour__lt=after)
+    # Each posting says how much of its bucket is in the journal so far.
+    buckets = postings.values("account", "provider", "hour").annotate(
+        records_so_far=Max("records"), cost_so_far=Max(F("charged") + F("overage"))
+    )
+    sums = buckets.aggregate(records=Sum("records_so_far", default=0), cost=Sum("cost_so_far", default=Decimal(0)))
+    return Usage(int(sums["records"]), sums["cost"])
 
 
 def charged_by_day(accounts: QuerySet[Account], *, since: date | None = None) -> dict[date, Decimal]:

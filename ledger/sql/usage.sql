@@ -182,6 +182,7 @@ DECLARE
     held ledger_usagearchive;
     waiting text;
 BEGIN
+    PERFORM pg_advisory_xact_lock(7246884);
     IF to_regclass(relation) IS NULL OR NOT EXISTS (
             SELECT 1 FROM pg_inherits WHERE inhrelid = to_regclass(relation) AND inhparent = 'ledger_usagerecord'::regclass) THEN
         RAISE EXCEPTION 'there is no attached partition of %', to_char(p_month, 'YYYY-MM') USING ERRCODE = 'TK005';
@@ -199,9 +200,9 @@ BEGIN
     END IF;
     PERFORM ledger_usage_roll(ledger_usage_horizon());
     SELECT format('%s of account %s', h.hour, h.account_id) INTO waiting
-      FROM (SELECT hour, account_id, provider_id, sum(records) AS records FROM ledger_usagehour
+      FROM (SELECT hour, account_id, provider_id, sum(cost) AS cost FROM ledger_usagehour
              WHERE hour < held.settled_before GROUP BY 1, 2, 3) h
-     WHERE h.records > coalesce((SELECT max(p.records) FROM ledger_usageposting p
+     WHERE h.cost > coalesce((SELECT max(p.charged + p.overage) FROM ledger_usageposting p
             WHERE (p.hour, p.account_id, p.provider_id) = (h.hour, h.account_id, h.provider_id)), 0)
      ORDER BY h.hour LIMIT 1;
     IF waiting IS NOT NULL THEN

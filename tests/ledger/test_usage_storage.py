@@ -162,3 +162,32 @@ def test_a_month_is_detached_only_when_it_is_closed_and_posted(desk: Desk, owner
     assert (archive.records, archive.charged, archive.starts_on) == (1, Decimal(1), last_month())
     assert usage_roll(since=noon(last_month(), 0)) == 0  # sums of records that are gone stay as they are
     assert UsageDay.objects.aggregate(total=Sum("charged"))["total"] == 3
+
+
+def test_a_call_that_cost_nothing_keeps_no_month_open(desk: Desk, owner_connection: Owner) -> None:
+    usage_post(actor=system_user())
+    for hour in (3, 4):
+        call_at(owner_connection, desk, noon(last_month(), hour), Used())
+    usage_roll(since=noon(last_month(), 0))
+
+    assert usage_posted(last_month()) == Finding(True, "All 3 usage records are posted.")
+    period_to(owner_connection, last_month(), "closing", "closed")
+    owner_connection.execute("SELECT ledger_usage_detach(%s)", [last_month()])
+    owner_connection.commit()
+    assert usage_posted(last_month()) == Finding(True, "All 3 usage records are posted.")
+
+
+def test_usage_is_posted_when_hours_and_what_is_newer_are(desk: Desk, owner_connection: Owner) -> None:
+    assert usage_posted(last_month()) == Finding(False, "1 of 1 usage records are not posted yet.")
+    usage_post(actor=system_user())
+    assert usage_posted(last_month()) == Finding(True, "All 1 usage records are posted.")
+
+    call_at(owner_connection, desk, noon(today(), 0), Used(input=1))
+
+    assert usage_posted(today().replace(day=1)) == Finding(False, "1 of 3 usage records are not posted yet.")
+
+
+def usage_posted(first: date) -> Finding:
+    item = item_of("usage_posted")
+    assert item is not None
+    return item.look(Period.objects.get(starts_on=first))
