@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
 import plotly.graph_objects as go
-from django.db.models import QuerySet
+from django.db.models import Max, Min, Q, QuerySet
 from django.db.models.fields.json import KeyTextTransform
 
-from ledger.models import Account, AiModel, Provider, Rate, UsageRecord
+from ledger.models import Account, AiModel, Provider, Rate, UsageDay, UsageRecord
 from ledger.money import plain
 from ledger.rating import MILLION
 from ledger.reports.base import Choice, Column, Filter, Kind, Report, Row, Tie
@@ -26,6 +27,7 @@ from ledger.reports.usage_days import (
     usage_notes,
     usage_ties,
 )
+from ledger.selectors.spend import rolled_until
 from teams.models import Team, User
 
 TOP = 12
@@ -294,14 +296,32 @@ RECORD_COLUMNS = (
 )
 
 
+FIRST_PART, PART = 250, 5000
+
+
 def record_rows(records: QuerySet[UsageRecord]) -> Iterator[Row]:
-    """Go through usage records as rows of `RECORD_COLUMNS`, without holding them in memory."""
-    for cells in records.values_list(*RECORD).iterator(chunk_size=2000):
-        settled, request, team, line, provider, model, key, *counts, tags = cells
-        words = ", ".join(f"{name}={value}" for name, value in sorted(tags.items()))
-        yield Row(
-            (settled, str(request), team, line, provider, model, str(key), *counts, words), {"line": account_url(line)}
-        )
+    """Go through usage records, oldest first, as rows of `RECORD_COLUMNS`, without holding them in memory.
+
+    Each part goes on behind the last record of the one before: a page reads no more than it shows, and no cursor
+    has the database collect all of them first.
+    """
+    rows = records.order_by("settled_at", "request_id").values_list(*RECORD)
+    part = list(rows[:FIRST_PART])
+    yield from map(_record_row, part)
+    size = FIRST_PART
+    while len(part) == size:
+        settled, request = part[-1][:2]
+        behind = Q(settled_at__gte=settled) & ~Q(settled_at=settled, request_id__lte=request)
+        size, part = PART, list(rows.filter(behind)[:PART])
+        yield from map(_record_row, part)
+
+
+def _record_row(cells: tuple[Any, ...]) -> Row:
+    settled, request, team, line, provider, model, key, *counts, tags = cells
+    words = ", ".join(f"{name}={value}" for name, value in sorted(tags.items()))
+    return Row(
+        (settled, str(request), team, line, provider, model, str(key), *counts, words), {"line": account_url(line)}
+    )
 
 
 class UsageRecords(Report):
@@ -319,13 +339,22 @@ class UsageRecords(Report):
 
     def rows(self, choice: Choice, viewer: User) -> Iterator[Row]:
         """Go through the records, oldest first."""
-        return record_rows(self._records(choice).order_by("settled_at", "request_id"))
-
-    def _records(self, choice: Choice) -> QuerySet[UsageRecord]:
-        first, end = moments(choice.starts_on, choice.ends_on)
-        rows = UsageRecord.objects.filter(settled_at__gte=first, settled_at__lt=end, settled_at__lte=choice.as_of)
-        return rows.filter(narrowed(choice))
+        rows = UsageRecord.objects.filter(narrowed(choice), settled_at__lte=choice.as_of)
+        for first, end in _spans(choice):
+            yield from record_rows(rows.filter(settled_at__gte=first, settled_at__lt=end))
 
     def notes(self, choice: Choice) -> list[str]:
         """Return which records are not there."""
         return ["Records of archived months are not in the database any more; their daily sums are, in other reports."]
+
+
+def _spans(choice: Choice) -> list[tuple[datetime, datetime]]:
+    """Return where the records of a choice lie: from its first to its last day by the roll-ups, and after those."""
+    first, end = moments(choice.starts_on, choice.ends_on)
+    until = min(max(rolled_until(), first), end)
+    days = UsageDay.objects.filter(narrowed(choice), day__gte=first.date(), day__lte=until.date())
+    known = days.aggregate(first=Min("day"), last=Max("day"))
+    if known["first"] is None:
+        return [(until, end)]
+    begin, over = moments(known["first"], known["last"])
+    return [(begin, min(over, until)), (until, end)]

@@ -111,7 +111,7 @@ def usage_of_entry(request: UserRequest, pk: int) -> HttpResponse:
 def usage_of_entry_csv(request: UserRequest, pk: int) -> HttpResponseBase:
     """Send the calls that an entry's sum is made of as CSV, oldest first."""
     entry, usage = _entry_usage(request, pk)
-    cells = (row.cells for row in record_rows(usage.records.order_by("id")))
+    cells = (row.cells for row in record_rows(usage.records))
     return csv_response(f"usage-{entry}.csv", [column.name for column in RECORD_COLUMNS], cells)
 
 

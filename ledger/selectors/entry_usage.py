@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from ledger.models import EntryKind, JournalEntry, UsageArchive, UsagePosting, UsageRecord
 
@@ -59,6 +59,15 @@ def _posting(entry: JournalEntry) -> UsagePosting | None:
 
 
 def entry_records(usage: EntryUsage, *, before: int | None = None, limit: int = 50) -> list[UsageRecord]:
-    """Return the records behind an entry, newest first, older than the id `before`."""
-    rows = usage.records.select_related("model").order_by("-id")
-    return list((rows.filter(id__lt=before) if before is not None else rows)[:limit])
+    """Return the records behind an entry, newest first, older than the one with the id `before`.
+
+    There are none when that is no record of the bucket.
+    """
+    rows = usage.records.select_related("model").order_by("-settled_at", "-id")
+    if before is None:
+        return list(rows[:limit])
+    mark = usage.records.filter(id=before).first()
+    if mark is None:
+        return []
+    newer = Q(settled_at=mark.settled_at, id__gte=mark.pk)
+    return list(rows.filter(~newer, settled_at__lte=mark.settled_at)[:limit])
