@@ -4,7 +4,7 @@ Everything is generated in a database of its own. Bulk facts are written by the 
 and seals included, and `verify` then proves that they are what the triggers would have written.
 """
 
-import resource
+import json
 import subprocess
 import sys
 import time
@@ -20,7 +20,6 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 import psycopg
-from django.db import connections
 from django.http import QueryDict
 
 from allocations.services import grant_make, key_issue
@@ -29,14 +28,15 @@ from ledger.money import usd
 from ledger.reports.base import Choice, Report, all_reports
 from ledger.reports.forms import ChoiceForm
 from ledger.selectors import balance, today, trial_balance
-from ledger.services import Leg, entry_post, model_add, provider_add, usage_post, usage_roll, year_fund
+from ledger.services import Leg, entry_post, model_add, provider_add, usage_roll, year_fund
 from teams.models import User
 from teams.selectors import system_user
-from tests.bench.facts import LINES, bare_tables, entries_write, usage_write
+from tests.bench.facts import LINES, TRANSFERS, bare_tables, entries_write, usage_write
 from tests.conftest import environment
 from tests.databases import ROOT, Databases, owner_url, used_by_django
 
 POSTS = 400
+PROCESSES = 8
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,9 @@ def main(rounds: int, size: int) -> None:
         place = _place(stack)
         _set_up()
         _posting(place, rounds)
+        _transfers(place, rounds)
         _balances(place, rounds, size)
-        _verify(place)
+        _verify(place, f"{size:,} postings")
         _usage(place, size)
         _reports(rounds)
 
@@ -145,31 +146,97 @@ def _balances(place: Place, rounds: int, size: int) -> None:
     _say("balance, large to small", f"{large / small:.2f}; trial balance {large_whole / small_whole:.2f}")
 
 
-def _verify(place: Place) -> None:
+def _verify(place: Place, what: str) -> None:
     command = [sys.executable, "manage.py", "verify"]
     began = time.perf_counter()
     done = subprocess.run(command, env=place.env, cwd=ROOT, capture_output=True, text=True, check=False)
-    _say("verify", f"{time.perf_counter() - began:.1f} s, exit {done.returncode}")
+    _say(f"verify with {what}", f"{time.perf_counter() - began:.1f} s, exit {done.returncode}")
     if done.returncode:
         sys.exit(done.stdout[-2000:] + done.stderr[-2000:])
+
+
+# --- Processes of their own ---------------------------------------------------------------------
+
+
+class Worker:
+    """A process that does a piece of work each time it is told to (`tests.bench.work`)."""
+
+    def __init__(self, place: Place, name: str, number: int = 0) -> None:
+        command = [sys.executable, "-m", "tests.bench.work", name, str(number)]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, env=place.env, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+        self._read()
+
+    def start(self) -> None:
+        """Let it work once."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+
+    def done(self) -> dict[str, float]:
+        """Wait until it has, and return its figures."""
+        figures: dict[str, float] = json.loads(self._read())
+        return figures
+
+    def end(self) -> None:
+        """Let the process end."""
+        self.process.communicate()
+
+    def _read(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit("a process of the benchmark failed")
+        return line
+
+
+def _once(place: Place, name: str) -> dict[str, float]:
+    worker = Worker(place, name)
+    worker.start()
+    figures = worker.done()
+    worker.end()
+    return figures
+
+
+def _transfers(place: Place, rounds: int) -> None:
+    rounds = max(rounds, 5)
+    workers = [Worker(place, "transfers", number) for number in range(PROCESSES)]
+    rates, deadlocks = [], 0
+    for _ in range(rounds):
+        before = JournalEntry.objects.count()
+        began = time.perf_counter()
+        for worker in workers:
+            worker.start()
+        deadlocks += sum(int(worker.done()["deadlocks"]) for worker in workers)
+        rates.append((JournalEntry.objects.count() - before) / (time.perf_counter() - began))
+    for worker in workers:
+        worker.end()
+    what = f"{rounds * PROCESSES * TRANSFERS:,} opposite transfers from {PROCESSES} processes"
+    _say(what, f"{median(rates):.0f} a second, {deadlocks} deadlocks")
+    if deadlocks:
+        sys.exit(1)
 
 
 # --- Usage --------------------------------------------------------------------------------------
 
 
 def _usage(place: Place, size: int) -> None:
-    with psycopg.connect(place.url, autocommit=True) as owner:
-        usage_write(owner, size, hours=1)
-    connections.close_all()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = _timed(lambda: usage_post(actor=system_user()))
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    usage_write(place.url, size, hours=1)
+    done = _once(place, "post")
     count = UsageRecord.objects.count()
-    _say(f"hourly posting of {count:,} records over {LINES} lines", f"{seconds:.1f} s, {grown:.0f} MiB more")
-    with psycopg.connect(place.url, autocommit=True) as owner:
-        usage_write(owner, size * 5, hours=365 * 24)
+    _say(
+        f"hourly posting of {count:,} records over {LINES} lines",
+        f"{done['seconds']:.1f} s, {done['grown']:.0f} MiB more",
+    )
+    for name in ("csv", "json", "xlsx"):
+        done = _once(place, name)
+        _say(f"{count:,} usage records as {name}", f"{done['seconds']:.1f} s, {done['grown']:.0f} MiB more")
+    _verify(place, f"{count:,} usage records")
+    usage_write(place.url, size * 5, hours=365 * 24)
     a_year_ago = datetime.now(UTC) - timedelta(days=366)
     _say(f"roll-up of {size * 5:,} more over a year", f"{_timed(lambda: usage_roll(since=a_year_ago)):.1f} s")
+    _say("once more, nothing new", f"{_timed(lambda: usage_roll(since=a_year_ago)):.1f} s")
+    _verify(place, f"{size * 6:,} usage records")
 
 
 def _reports(rounds: int) -> None:
