@@ -89,6 +89,16 @@ def test_a_workbook_of_many_rows_is_written_row_by_row() -> None:
     assert peak < 4 * MEBIBYTE
 
 
+@pytest.mark.parametrize(("length", "sheets"), [(0, [0]), (20, [10, 10]), (25, [10, 10, 5])])
+def test_a_workbook_goes_on_in_another_sheet_where_one_is_full(length: int, sheets: list[int]) -> None:
+    book = ZipFile(BytesIO(whole(xlsx_file(asked(Long(length)), sheet_rows=10))))
+
+    texts = [book.read(f"xl/worksheets/sheet{number}.xml").decode() for number in range(2, 2 + len(sheets))]
+    assert [text.count("<row ") - 1 for text in texts] == sheets  # beside the names of the columns
+    assert re.findall("=cmd.([0-9]+)", "".join(texts)) == [str(number) for number in range(length)]
+    assert f"xl/worksheets/sheet{2 + len(sheets)}.xml" not in book.namelist()
+
+
 def test_an_asynchronous_server_sends_the_first_part_before_the_last_row_is_read() -> None:
     report = Long(100_000)
     stream = csv_file(asked(report))
