@@ -190,12 +190,12 @@ class Worker:
         return line
 
 
-def _once(place: Place, name: str) -> dict[str, float]:
+def _once(place: Place, name: str, what: str) -> None:
     worker = Worker(place, name)
     worker.start()
-    figures = worker.done()
+    done = worker.done()
     worker.end()
-    return figures
+    _say(what, f"{done['seconds']:.1f} s, {done['cpu']:.1f} s of Python's CPU, {done['grown']:.0f} MiB more")
 
 
 def _transfers(place: Place, rounds: int) -> None:
@@ -222,15 +222,10 @@ def _transfers(place: Place, rounds: int) -> None:
 
 def _usage(place: Place, size: int) -> None:
     usage_write(place.url, size, hours=1)
-    done = _once(place, "post")
     count = UsageRecord.objects.count()
-    _say(
-        f"hourly posting of {count:,} records over {LINES} lines",
-        f"{done['seconds']:.1f} s, {done['grown']:.0f} MiB more",
-    )
-    for name in ("csv", "json", "xlsx"):
-        done = _once(place, name)
-        _say(f"{count:,} usage records as {name}", f"{done['seconds']:.1f} s, {done['grown']:.0f} MiB more")
+    _once(place, "post", f"hourly posting of {count:,} records over {LINES} lines")
+    for name in ("csv", "xlsx"):
+        _once(place, name, f"{count:,} usage records as {name}")
     _verify(place, f"{count:,} usage records")
     usage_write(place.url, size * 5, hours=365 * 24)
     a_year_ago = datetime.now(UTC) - timedelta(days=366)
