@@ -206,6 +206,8 @@ class JournalEntry(models.Model):
     reason = models.TextField(blank=True)
     memo = models.CharField(max_length=300, blank=True)
     reverses = models.OneToOneField("self", models.PROTECT, null=True, related_name="reversed_by")
+    # No column: true only of what `entry_post` has just posted, so that a repeated call writes no history twice.
+    is_new = False
 
     class Meta:
         verbose_name_plural = "journal entries"

@@ -93,7 +93,8 @@ def reserve_convert(
         reason=reason,
         memo=f"{currency} to {into} at {plain(rate.rate)} ({rate.source}, {rate.valid_on})",
     )
-    audit_record(actor=actor, verb="budget.convert", target=year, reason=reason, details={"entry": entry.pk})
+    if entry.is_new:
+        audit_record(actor=actor, verb="budget.convert", target=year, reason=reason, details={"entry": entry.pk})
     return entry
 
 

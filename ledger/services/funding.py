@@ -93,12 +93,17 @@ def year_fund(
         reason=reason,
         memo=f"Funding of {year.name}",
     )
-    audit_record(actor=actor, verb="fiscal_year.fund", target=year, reason=reason, details={"entry": entry.pk})
+    if entry.is_new:
+        audit_record(actor=actor, verb="fiscal_year.fund", target=year, reason=reason, details={"entry": entry.pk})
     return entry
 
 
 def _funding_kind(authority: Account, key: str | None) -> EntryKind:
-    earlier = JournalEntry.objects.filter(kind=EntryKind.FUND, postings__account=authority).exclude(key=key or "")
+    # Asked again, it is what it was: of two first fundings at the same moment, neither saw the other.
+    known = JournalEntry.objects.filter(source="fund", key=key or "").values_list("kind", flat=True).first()
+    if known:
+        return EntryKind(known)
+    earlier = JournalEntry.objects.filter(kind=EntryKind.FUND, postings__account=authority)
     return EntryKind.SUPPLEMENT if earlier.exists() else EntryKind.FUND
 
 
@@ -111,16 +116,18 @@ def year_cut(*, actor: User, year: FiscalYear, amount: Money, reason: str, key: 
     require(actor, "ledger.fund_year", message="Only finance cuts the year's budget.")
     _require_positive(amount)
     require_reason(reason, "A cut needs a reason.")
-    reserve = reserve_account(year)
-    free = balance(reserve)
-    if amount.amount > free.amount:
+    try:
+        return _give_up(actor, EntryKind.CUT, year, amount.amount, reason, key or uuid4().hex)
+    except Refused as refused:
+        if refused.code != "overdraft":
+            raise
+        reserve = reserve_account(year)
         raise Refused(
-            f"Only {show(free.amount, reserve.currency)} of {year.name} is neither in pools nor committed nor spent;"
-            " a cut cannot go below that.",
+            f"Only {show(balance(reserve).amount, reserve.currency)} of {year.name} is neither in pools nor committed"
+            " nor spent; a cut cannot go below that.",
             code="below_committed",
             field="amount",
-        )
-    return _give_up(actor, EntryKind.CUT, year, amount.amount, reason, key or uuid4().hex)
+        ) from refused
 
 
 @transaction.atomic
@@ -137,7 +144,8 @@ def year_lapse(*, actor: User, year: FiscalYear, reason: str) -> list[JournalEnt
     entries = [_return_whole(actor, pool, left, reason) for pool, left in _with_money(year, [AccountClass.POOL])]
     left = balance(reserve_account(year)).amount
     if left > 0:
-        entries.append(_give_up(actor, EntryKind.LAPSE, year, left, reason, f"lapse:{year.name}:{len(entries)}"))
+        key = _key_of_turn("fund", f"lapse:{year.name}")
+        entries.append(_give_up(actor, EntryKind.LAPSE, year, left, reason, key))
     audit_record(actor=actor, verb="fiscal_year.lapse", target=year, reason=reason, details={"entries": len(entries)})
     return entries
 
@@ -164,11 +172,16 @@ def _return_whole(actor: User, pool: Account, left: Decimal, reason: str) -> Jou
         actor=actor,
         kind=EntryKind.POOL_RETURN,
         source="pool",
-        key=f"lapse:{pool.code}",
+        key=_key_of_turn("pool", f"lapse:{pool.code}"),
         legs=[Leg(reserve_account(pool.fiscal_year), left), Leg(pool, -left)],
         reason=reason,
         memo=f"Returned from {pool.name} at year end",
     )
+
+
+def _key_of_turn(source: str, stem: str) -> str:
+    # A correction can bring money back after a lapse, which then lapses in another turn.
+    return f"{stem}:{JournalEntry.objects.filter(source=source, key__startswith=f'{stem}:').count() + 1}"
 
 
 def _give_up(actor: User, kind: EntryKind, year: FiscalYear, amount: Decimal, reason: str, key: str) -> JournalEntry:
@@ -181,7 +194,9 @@ def _give_up(actor: User, kind: EntryKind, year: FiscalYear, amount: Decimal, re
         reason=reason,
         memo=f"{kind.label}: {year.name}",
     )
-    audit_record(actor=actor, verb=f"fiscal_year.{kind.value}", target=year, reason=reason, details={"entry": entry.pk})
+    if entry.is_new:
+        details = {"entry": entry.pk}
+        audit_record(actor=actor, verb=f"fiscal_year.{kind.value}", target=year, reason=reason, details=details)
     return entry
 
 
@@ -212,7 +227,8 @@ def pool_delegate(*, actor: User, unit: BusinessUnit, amount: Money, reason: str
         reason=reason,
         memo=f"Delegated to {unit.name}",
     )
-    audit_record(actor=actor, verb="pool.delegate", target=unit, reason=reason, details={"entry": entry.pk})
+    if entry.is_new:
+        audit_record(actor=actor, verb="pool.delegate", target=unit, reason=reason, details={"entry": entry.pk})
     return pool
 
 

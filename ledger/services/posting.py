@@ -58,6 +58,7 @@ def entry_post(
 ) -> JournalEntry:
     """Post a balanced entry; called again with the same source, key and content, return the first one.
 
+    What is returned says with `is_new` which of the two it is.
     Raises Refused (unbalanced, overdraft, spent_or_held, no_open_period, future_date), IdempotencyClash when the key
     was used with another content, InexactAmount for amounts finer than twelve places.
     """
@@ -186,6 +187,7 @@ def _require_not_stopped(outcome: Outcome, legs: Sequence[Leg], day: date) -> No
 
 def _posted(head: dict[str, Any], outcome: Outcome) -> JournalEntry:
     entry = JournalEntry(pk=outcome.entry, period_id=outcome.period, recorded_at=outcome.recorded, **head)
+    entry.is_new = True
     entry._state.adding = False  # it is in the database, by `ledger_post`
     entry._state.db = connection.alias
     return entry

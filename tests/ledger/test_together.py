@@ -8,14 +8,16 @@ from functools import partial
 
 import psycopg
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 
 from ledger.checks import breaches
 from ledger.models import AccountClass, EntryKind, JournalEntry, Period, PeriodState
-from ledger.selectors import balance, today
-from ledger.services import account_open, correction_approve, reversal_propose
+from ledger.money import usd
+from ledger.selectors import balance, reserve_account, today
+from ledger.services import account_open, correction_approve, fiscal_year_open, reversal_propose, year_fund
 from teams.errors import Refused, WrongState
 from teams.models import Role
+from teams.selectors import system_user
 from teams.services import role_grant, user_create
 from tests.conftest import FreshDatabase
 from tests.databases import ROOT
@@ -151,6 +153,28 @@ def test_a_period_that_closes_waits_for_entries_in_flight_and_takes_none_after(f
                    reason, memo) VALUES ('award', 'raw', 'late', '', %s, %s, %s, '', '')""",
             (month.pk, today(), books.actor.pk),
         )
+
+
+def test_two_first_fundings_at_the_same_moment_can_each_be_sent_again(fresh_database: FreshDatabase) -> None:
+    actor = system_user()
+    year = fiscal_year_open(actor=actor, first_day=today().replace(month=1, day=1))
+
+    def fund(key: str) -> JournalEntry:
+        try:
+            return year_fund(actor=actor, amount=usd("10"), reason="Budget", key=key, year=year)
+        finally:
+            if key == "other":
+                connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            one = fund("one")
+            waiting = pool.submit(fund, "other")
+            until(partial(_somebody_waits, fresh_database.url))
+        other = waiting.result()
+
+    assert (fund("one"), fund("other")) == (one, other)
+    assert balance(reserve_account(year)).amount == 20
 
 
 def _somebody_waits(url: str) -> bool:

@@ -280,6 +280,20 @@ def test_at_the_end_what_nobody_committed_lapses(year: Year) -> None:
     assert year.left(reserve_account(year.over), authority_account(year.over)) == [0, 0]
 
 
+def test_what_a_correction_brings_back_after_the_lapse_lapses_too(year: Year) -> None:
+    hana, reserve = year.company.hana, reserve_account(year.over)
+    pool = year.envelope(AccountClass.POOL)
+
+    for turn in ("first", "second", "third"):
+        if turn != "first":
+            back = [Leg(reserve, Decimal(5)), Leg(year.account("variance:acme"), Decimal(-5))]
+            proposed = adjustment_propose(actor=hana, legs=back, reason="An invoice was too high")
+            correction_approve(actor=year.company.lou, correction=proposed)
+        year.move(EntryKind.POOL_OPEN, pool, reserve, "5", today(), turn)
+        year_lapse(actor=hana, year=year.over, reason="Year end")
+        assert year.left(reserve, pool, authority_account(year.over))[:2] == [0, 0]
+
+
 def test_a_delegated_pool_belongs_to_its_unit_and_gets_more_under_the_same_name(year: Year) -> None:
     company = year.company
     year_fund(actor=year.system, amount=usd(1000), reason=REASON)
