@@ -7,6 +7,17 @@ ALTER TABLE ledger_posting
     ADD CONSTRAINT posting_currency_is_the_accounts
     FOREIGN KEY (account_id, currency) REFERENCES ledger_account (id, currency);
 
+-- [4] NaN and infinities have no scale, so the check of the scale lets them pass; nothing else may.
+CREATE FUNCTION ledger_require_finite(relation regclass, name text, VARIADIC columns text[]) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('ALTER TABLE %s ADD CONSTRAINT %I CHECK (%s)', relation, name || '_finite', (
+        SELECT string_agg(format('%I NOT IN (''NaN'', ''Infinity'', ''-Infinity'')', c), ' AND ') FROM unnest(columns) c));
+END $$;
+REVOKE EXECUTE ON FUNCTION ledger_require_finite(regclass, text, text[]) FROM PUBLIC;
+SELECT ledger_require_finite('ledger_posting', 'posting_amount', 'amount');
+SELECT ledger_require_finite('ledger_rate', 'rate', 'input', 'cache_read', 'cache_write_5m', 'cache_write_1h', 'output');
+
 -- [2] The transaction that wrote the entry; postings must come from the same one.
 ALTER TABLE ledger_journalentry ADD COLUMN xact xid8 NOT NULL DEFAULT pg_current_xact_id();
 
@@ -18,7 +29,8 @@ ALTER TABLE ledger_accountbalance SET (fillfactor = 40);
 ALTER TABLE ledger_period
     ADD CONSTRAINT period_no_overlap EXCLUDE USING gist (daterange(starts_on, ends_on, '[]') WITH &&);
 
-CREATE FUNCTION ledger_period_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+-- The search path is fixed: a temporary table of the same name must not answer for the requests to reopen.
+CREATE FUNCTION ledger_period_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
         RAISE EXCEPTION 'period % cannot be deleted', OLD.starts_on USING ERRCODE = 'TK003';
@@ -47,9 +59,10 @@ BEGIN
     IF TG_OP = 'DELETE' THEN
         RAISE EXCEPTION 'account % cannot be deleted', OLD.code USING ERRCODE = 'TK001';
     END IF;
-    IF (NEW.code, NEW.account_class, NEW.currency, NEW.no_overdraft)
-        IS DISTINCT FROM (OLD.code, OLD.account_class, OLD.currency, OLD.no_overdraft) THEN
-        RAISE EXCEPTION 'code, class, currency and overdraft rule of account % are fixed', OLD.code
+    IF (NEW.code, NEW.account_class, NEW.currency, NEW.no_overdraft, NEW.provider_id, NEW.fiscal_year_id, NEW.tier)
+        IS DISTINCT FROM (OLD.code, OLD.account_class, OLD.currency, OLD.no_overdraft, OLD.provider_id,
+                          OLD.fiscal_year_id, OLD.tier) THEN
+        RAISE EXCEPTION 'code, class, currency, overdraft rule, provider, year and tier of account % are fixed', OLD.code
             USING ERRCODE = 'TK001';
     END IF;
     RETURN NEW;
@@ -84,6 +97,10 @@ BEGIN
             'usage', 'overage', 'billed', 'difference', 'accrual', 'adjustment', 'reversal')) THEN
         RAISE EXCEPTION 'period % is %', period.starts_on, coalesce(period.state, 'unknown')
             USING ERRCODE = 'TK003', HINT = 'Post to the open period; effective_on keeps the date of the fact.';
+    END IF;
+    -- A minute's grace for a clock that goes before this one.
+    IF NEW.effective_on > (clock_timestamp() AT TIME ZONE 'UTC' + interval '1 minute')::date THEN
+        RAISE EXCEPTION 'effective date % lies in the future', NEW.effective_on USING ERRCODE = 'TK003';
     END IF;
     IF NEW.effective_on > period.ends_on THEN
         RAISE EXCEPTION 'effective date % lies after period %', NEW.effective_on, period.starts_on
@@ -307,6 +324,7 @@ SELECT tank_make_append_only('ledger_routing');
 REVOKE INSERT ON ledger_seal, ledger_routing FROM tank_app;
 REVOKE INSERT, UPDATE, DELETE ON ledger_accountbalance FROM tank_app;
 REVOKE DELETE ON ledger_account, ledger_period, ledger_fiscalyear, ledger_provider FROM tank_app;
+REVOKE UPDATE ON ledger_fiscalyear FROM tank_app;
 
 INSERT INTO ledger_routing (kind, debit_class, credit_class) VALUES
     ('fund', 'reserve', 'authority'),

@@ -11,16 +11,6 @@ from ledger.models import JournalEntry
 from tests import databases
 from tests.ledger.books import Books, open_books
 
-APPEND_ONLY = (
-    "teams_auditevent",
-    "ledger_journalentry",
-    "ledger_posting",
-    "ledger_seal",
-    "ledger_usagerecord",
-    "ledger_usageposting",
-    "ledger_routing",
-)
-
 
 @pytest.fixture(scope="module")
 def books(
@@ -95,52 +85,6 @@ def test_nothing_can_be_added_after_the_checks_were_forced_early(app: psycopg.Co
             "INSERT INTO ledger_posting (entry_id, account_id, currency, amount) VALUES (%s, %s, 'USD', 1)",
             (entry, books.committed.pk),
         )
-
-
-@pytest.mark.parametrize("table", APPEND_ONLY)
-@pytest.mark.parametrize("statement", ["UPDATE {} SET id = id", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
-def test_the_run_time_role_has_no_right_to_change_history(app: psycopg.Connection, table: str, statement: str) -> None:
-    column = "seq" if table == "ledger_seal" else "id"
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        app.execute(statement.format(table).replace("id = id", f"{column} = {column}").encode())
-
-
-@pytest.mark.parametrize("table", ["ledger_journalentry", "ledger_posting", "ledger_seal", "ledger_routing"])
-@pytest.mark.parametrize("statement", ["UPDATE {} SET id = id", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
-def test_the_owner_is_refused_by_trigger(owner: psycopg.Connection, table: str, statement: str) -> None:
-    column = "seq" if table == "ledger_seal" else "id"
-    with pytest.raises(psycopg.Error, match="append-only") as refused:
-        owner.execute(statement.format(table).replace("id = id", f"{column} = {column}").encode())
-    assert refused.value.sqlstate == "TK001"
-
-
-@pytest.mark.parametrize("statement", ["UPDATE ledger_posting SET amount = 1", "TRUNCATE ledger_posting CASCADE"])
-def test_the_owner_does_not_get_past_the_triggers_as_a_replica(owner: psycopg.Connection, statement: str) -> None:
-    # An owner that is no superuser may not even ask for it; for one that is, the triggers fire all the same.
-    with pytest.raises(psycopg.Error) as refused:
-        owner.execute(f"SET session_replication_role = replica; {statement}".encode())
-    assert refused.value.sqlstate in {"42501", "TK001"}
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "ALTER TABLE ledger_posting DISABLE TRIGGER ALL",
-        "SET session_replication_role = replica",
-        "DROP TRIGGER append_only_row ON ledger_posting",
-        "UPDATE ledger_accountbalance SET debits = 1000000",
-        "INSERT INTO ledger_seal VALUES (99, decode('00', 'hex'), decode('00', 'hex'), 1)",
-        "INSERT INTO ledger_usagerecord DEFAULT VALUES",
-        "UPDATE allocations_quota SET spent = 0",
-        "UPDATE allocations_quota SET held = 0",
-        "UPDATE allocations_hold SET amount = 0",
-        "DELETE FROM ledger_account",
-        "DELETE FROM ledger_period",
-    ],
-)
-def test_the_run_time_role_cannot_go_round_the_rules(app: psycopg.Connection, statement: str) -> None:
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        app.execute(statement.encode())
 
 
 def test_copy_is_held_to_the_same_rules(app: psycopg.Connection, books: Books) -> None:
