@@ -7,10 +7,12 @@ from decimal import Decimal
 from functools import partial
 
 import psycopg
+from django.db import connections
 
 from ledger.checks import breaches
 from ledger.models import EntryKind, JournalEntry
 from ledger.selectors import balance
+from tests import databases
 from tests.conftest import FreshDatabase
 from tests.databases import ROOT
 from tests.ledger.books import open_books
@@ -65,11 +67,9 @@ def test_a_backend_that_is_ended_in_the_middle_of_a_posting_leaves_no_trace(fres
     env = fresh_database.env | {"PYTHONPATH": str(ROOT)}
 
     with start_process(command, env, ready=partial(_reached, 20)) as running:
+        connections.close_all()
         with psycopg.connect(fresh_database.url, autocommit=True) as other:
-            other.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND query LIKE '%ledger_post(%' AND pid <> pg_backend_pid()"
-            )
+            databases.end_sessions(other, fresh_database.name)
         until(lambda: not running.is_alive)
 
     assert awards() < MANY
