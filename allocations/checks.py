@@ -40,6 +40,16 @@ CHECKS = (
     ),
     Check(
         1,
+        "the triggers of limits are switched on",
+        """
+        SELECT format('trigger %s on %s is missing or switched off', name, relation), format('psql: \\d+ %s', relation)
+          FROM (VALUES ('ledger_posting', 'limit_follow'), ('allocations_quota', 'quota_guard')) wanted (relation, name)
+         WHERE NOT EXISTS (SELECT 1 FROM pg_trigger t
+                            WHERE t.tgrelid = relation::regclass AND t.tgname = name AND t.tgenabled = 'A')
+        """,
+    ),
+    Check(
+        1,
         "what is held is what processes hold",
         f"""
         WITH holds AS (SELECT quota_id, sum(amount) AS amount FROM allocations_hold GROUP BY 1)

@@ -68,8 +68,8 @@ CHECKS = (
           FROM ledger_account a
           LEFT JOIN ledger_accountbalance b ON b.account_id = a.id
           LEFT JOIN sums s ON s.account_id = a.id
-         WHERE (b.debits, b.credits, b.version)
-               IS DISTINCT FROM (coalesce(s.debits, 0), coalesce(s.credits, 0), coalesce(s.postings, 0))
+         WHERE (b.debits, b.credits, b.version, b.currency, b.no_overdraft) IS DISTINCT FROM
+               (coalesce(s.debits, 0), coalesce(s.credits, 0), coalesce(s.postings, 0), a.currency, a.no_overdraft)
          ORDER BY a.id
         """,
     ),
@@ -94,6 +94,72 @@ CHECKS = (
         SELECT format('entry %s has no seal', e.id), format('/ledger/journal/J-%s/', e.id)
           FROM ledger_journalentry e
          WHERE NOT EXISTS (SELECT 1 FROM ledger_seal s WHERE s.entry_id = e.id) ORDER BY e.id
+        """,
+    ),
+    Check(
+        4,
+        "entries keep to the routes of their kind, and reversals mirror",
+        """
+        WITH classes AS (
+            SELECT DISTINCT p.entry_id, a.account_class, p.amount > 0 AS is_debit
+              FROM ledger_posting p JOIN ledger_account a ON a.id = p.account_id
+        )
+        SELECT format('entry %s: a %s entry debits %s against %s', e.id, e.kind, d.account_class, c.account_class),
+               format('/ledger/journal/J-%s/', e.id)
+          FROM classes d
+          JOIN classes c ON c.entry_id = d.entry_id AND d.is_debit AND NOT c.is_debit
+          JOIN ledger_journalentry e ON e.id = d.entry_id AND e.kind <> 'reversal'
+         WHERE NOT EXISTS (SELECT 1 FROM ledger_routing r WHERE r.kind = e.kind
+                              AND r.debit_class = d.account_class AND r.credit_class = c.account_class)
+         UNION ALL
+        SELECT format('entry %s does not mirror entry %s on account %s', e.id, e.reverses_id, p.account_id),
+               format('/ledger/journal/J-%s/', e.id)
+          FROM ledger_journalentry e JOIN ledger_posting p ON p.entry_id IN (e.id, e.reverses_id)
+         WHERE e.kind = 'reversal' GROUP BY e.id, p.account_id HAVING sum(p.amount) <> 0
+         ORDER BY 1
+        """,
+    ),
+    Check(
+        4,
+        "conversions went at the recorded rate",
+        # The rate that was known when the entry was recorded; its result was rounded to cents.
+        """
+        SELECT format('entry %s: %s %s became %s %s, at the recorded rate %s they are %s', e.id, -gave.amount,
+                      gave.currency, got.amount, got.currency, coalesce(r.rate::text, 'that is missing'),
+                      -gave.amount * r.rate), format('/ledger/journal/J-%s/', e.id)
+          FROM ledger_journalentry e
+          JOIN ledger_posting gave ON gave.entry_id = e.id AND gave.amount < 0
+          JOIN ledger_account a ON a.id = gave.account_id AND a.account_class = 'reserve'
+          JOIN ledger_posting got ON got.entry_id = e.id AND got.amount > 0
+          JOIN ledger_account b ON b.id = got.account_id AND b.account_class = 'reserve'
+          LEFT JOIN LATERAL (
+              SELECT rate FROM ledger_exchangerate x
+               WHERE x.base = gave.currency AND x.quote = got.currency AND x.valid_on <= e.effective_on
+                 AND x.recorded_at <= e.recorded_at
+               ORDER BY x.valid_on DESC LIMIT 1) r ON true
+         WHERE e.kind = 'conversion' AND coalesce(abs(got.amount + gave.amount * r.rate) > 0.005, true) ORDER BY e.id
+        """,
+    ),
+    Check(
+        9,
+        "approved corrections are what was posted",
+        """
+        SELECT format('correction %s: %s', c.id, fault), '/ledger/corrections/'
+          FROM ledger_correction c LEFT JOIN ledger_journalentry e ON e.id = c.entry_id
+         CROSS JOIN LATERAL (
+              SELECT 'its people, reason or day are not those of its entry' AS fault
+               WHERE (e.actor_id, e.approved_by_id, e.reason, e.reverses_id)
+                     IS DISTINCT FROM (c.proposed_by_id, c.decided_by_id, c.reason, c.reverses_id)
+                  OR (c.reverses_id IS NULL AND e.effective_on IS DISTINCT FROM c.effective_on)
+              UNION ALL
+              SELECT 'its postings are not those that were proposed'
+               WHERE c.reverses_id IS NULL AND (
+                   SELECT array_agg((account_id, trim_scale(amount))::text ORDER BY account_id, amount)
+                     FROM ledger_correctionleg WHERE correction_id = c.id)
+                   IS DISTINCT FROM (
+                   SELECT array_agg((account_id, trim_scale(amount))::text ORDER BY account_id, amount)
+                     FROM ledger_posting WHERE entry_id = e.id)) faults
+         WHERE c.state = 'approved' ORDER BY c.id
         """,
     ),
     Check(

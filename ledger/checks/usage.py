@@ -26,7 +26,8 @@ SUMS = (
     "charged",
     "overage",
 )
-KEY = "account_id, key_id, model_id, rate_id, tags_digest"
+# What a sum is of, and what a chargeback divides it by.
+KEY = "account_id, key_id, model_id, rate_id, tags_digest, team_id, provider_id, currency"
 
 
 def _each(alias: str, names: tuple[str, ...] = SUMS) -> str:
@@ -92,15 +93,45 @@ CHECKS = (
                 FROM (SELECT * FROM ledger_usagehour WHERE hour >= starts AND hour < ends) r
                 FULL JOIN (
                     SELECT date_trunc('hour', settled_at, 'UTC') AS hour, account_id, key_id, model_id, rate_id,
-                           md5(tags::text) AS tags_digest, count(*) AS records,
+                           md5(tags::text) AS tags_digest, team_id, provider_id, currency, count(*) AS records,
                            count(*) FILTER (WHERE settle_kind <> 'exact') AS estimated, {OF_RECORDS}
                       FROM ledger_usagerecord WHERE settled_at >= starts AND settled_at < ends
-                     GROUP BY 1, 2, 3, 4, 5, tags) s USING (hour, {KEY})) sums
+                     GROUP BY 1, 2, 3, 4, 5, tags, team_id, provider_id, currency) s USING (hour, {KEY})) sums
          WHERE coalesce(r_records, 0) > coalesce(s_records, 0)
             OR (coalesce(r_records, 0) < s_records AND hour < known.complete)
             OR (r_records = s_records AND differ)
          ORDER BY hour, account_id
         """,  # noqa: S608 - column names from above
+    ),
+    Check(
+        4,
+        "records cost what their rate says",
+        # What was charged at its bound has no tokens that a provider counted.
+        """
+        SELECT format('record %s: costs %s %s, its tokens at rate %s cost %s', u.request_id, u.cost, u.currency, r.id,
+                      trim_scale(total / 1000000)), format('psql: SELECT * FROM ledger_usagerecord WHERE id = %s', u.id)
+          FROM ledger_usagerecord u
+          JOIN ledger_rate r ON r.id = u.rate_id
+          JOIN ledger_account a ON a.id = u.account_id
+          JOIN ledger_aimodel m ON m.id = u.model_id
+         CROSS JOIN LATERAL (
+              SELECT r.input * u.input_tokens + r.cache_read * u.cache_read_tokens
+                     + r.cache_write_5m * u.cache_write_5m_tokens + r.cache_write_1h * u.cache_write_1h_tokens
+                     + r.output * u.output_tokens AS total) priced
+         WHERE (u.settle_kind <> 'bound' AND u.cost * 1000000 <> total) OR r.approved_at IS NULL
+            OR (r.model_id, m.provider_id, a.currency) IS DISTINCT FROM (u.model_id, u.provider_id, u.currency)
+         ORDER BY u.id
+        """,
+    ),
+    Check(
+        4,
+        "sums have the tags that they are kept under",
+        f"""
+        SELECT format('%s of line %s: the tags %s are not those of its digest', span, account_id, tags), '{POST}'
+          FROM (SELECT hour::text AS span, account_id, tags, tags_digest FROM ledger_usagehour
+                UNION ALL SELECT day::text, account_id, tags, tags_digest FROM ledger_usageday) sums
+         WHERE md5(tags::text) <> tags_digest ORDER BY 1
+        """,  # noqa: S608 - a command from above
     ),
     Check(
         4,

@@ -1,9 +1,6 @@
 """Ways round the rules, tried as the run-time role and as the owner. The ways themselves are in `attacks`."""
 
 from collections.abc import Iterator
-from datetime import timedelta
-from decimal import Decimal
-from typing import Any
 
 import psycopg
 import pytest
@@ -11,29 +8,11 @@ from psycopg import sql
 from pytest_django import DjangoDbBlocker
 
 from ledger.checks import breaches
-from ledger.models import Account, AccountClass, Period, RateSource
-from ledger.selectors import today
-from ledger.services import (
-    Leg,
-    account_open,
-    adjustment_propose,
-    correction_approve,
-    exchange_rate_record,
-    period_accept,
-    period_close,
-    period_close_begin,
-    rate_propose,
-    reversal_propose,
-    usage_post,
-)
 from tests import databases
-from tests.allocations.desk import open_desk
-from tests.cast import build_company
 from tests.ledger.attacks import APP, ATTACKS, CHANGES, DERIVED, HISTORY, NO_RIGHT, OTHER_CHANGES, STATEFUL, Attack
-from tests.ledger.books import open_books
-from tests.ledger.history import Used, call_at, last_month, noon, open_year_from_last_month
+from tests.ledger.history import last_month
+from tests.ledger.world import World, world_of_its_own
 
-World = dict[str, Any]
 PARTITIONS = """SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'ledger_usagerecord'::regclass
                 UNION ALL SELECT partition FROM ledger_usagearchive ORDER BY 1"""
 
@@ -42,75 +21,8 @@ PARTITIONS = """SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent
 def world(
     django_db_setup: None, server_databases: databases.Databases, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[World]:
-    """Books with something in every table; the last month is closed, and its usage is detached."""
-    with (
-        server_databases.cloned() as name,
-        django_db_blocker.unblock(),
-        databases.used_by_django(name),
-        psycopg.connect(databases.owner_url(name)) as owner,
-    ):
-        yield _world(owner)
-
-
-def _world(owner: psycopg.Connection) -> World:
-    company = build_company()
-    open_year_from_last_month(company.system)
-    earlier = last_month() - timedelta(days=1)
-    desk, books = open_desk(), open_books()
-    for day in (last_month(), today()):
-        call_at(owner, desk, noon(day, 0), Used(input=2_000_000, tags={"step": "read"}))
-    usage = usage_post(actor=desk.actor)[-1]
-    award, wrong = books.award("5"), books.award("5", "wrong")
-    legs = [Leg(books.pool, Decimal(1)), Leg(books.reserve, Decimal(-1))]
-    decided = reversal_propose(actor=company.hana, entry=wrong, reason="The wrong round")
-    adjusted = adjustment_propose(actor=company.hana, legs=legs, reason="A typing error")
-    reversal = correction_approve(actor=company.lou, correction=decided)
-    adjustment = correction_approve(actor=company.lou, correction=adjusted)
-    exchange_rate_record(
-        actor=company.hana, base="USD", quote="EUR", valid_on=last_month(), rate=Decimal("0.9"), source="ECB"
-    )
-    closing = period_close_begin(actor=company.hana, period=Period.objects.get(starts_on=last_month()))
-    period_accept(actor=company.hana, period=closing, item="usage_accrued", reason="Billed next month")
-    period_close(actor=company.hana, period=closing)
-    proposed = adjustment_propose(actor=company.hana, legs=legs, reason="Another typing error")
-    proposed_rate = rate_propose(
-        actor=company.hana,
-        model=desk.model,
-        source=RateSource.NEGOTIATED,
-        input_price=Decimal(2),
-        output_price=Decimal(6),
-    )
-    owner.execute("SELECT ledger_usage_detach(%s)", [last_month()])
-    owner.execute(
-        "INSERT INTO ledger_period (fiscal_year_id, starts_on, ends_on, state)"
-        " SELECT fiscal_year_id, %s, %s, 'open' FROM ledger_period WHERE id = %s",
-        [earlier.replace(day=1), earlier, closing.pk],
-    )
-    owner.commit()
-    periods = Period.objects.order_by("starts_on")
-    accounts = {name: getattr(books, name).pk for name in ("pool", "committed", "reserve")}
-    others = {"line": desk.line.account.code, "metered": "metered:sandbox"}
-    euros = account_open(code="reserve:eur", name="E", account_class=AccountClass.RESERVE, currency="EUR")
-    return accounts | {
-        **{name: Account.objects.get(code=code).pk for name, code in others.items()},
-        "authority": Account.objects.get(account_class=AccountClass.AUTHORITY).pk,
-        "euros": euros.pk,
-        "period": periods.get(starts_on__lte=today(), ends_on__gte=today()).pk,
-        "last_period": periods[len(periods) - 1].pk,
-        "earlier": periods[0].pk,
-        "closed": closing.pk,
-        "award": award.pk,
-        "usage": usage.pk,
-        "reversal": reversal.pk,
-        "adjustment": adjustment.pk,
-        "decided": decided.pk,
-        "adjusted": adjusted.pk,
-        "proposed": proposed.pk,
-        "rate": desk.rate.pk,
-        "proposed_rate": proposed_rate.pk,
-        "hana": company.hana.pk,
-        "lou": company.lou.pk,
-    }
+    with world_of_its_own(server_databases, django_db_blocker) as world:
+        yield world
 
 
 @pytest.fixture
