@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from decimal import Decimal
 from functools import partial
 
@@ -14,15 +16,21 @@ from ledger.checks import breaches
 from ledger.models import AccountClass, EntryKind, JournalEntry, Period, PeriodState
 from ledger.money import usd
 from ledger.selectors import balance, reserve_account, today
-from ledger.services import account_open, correction_approve, fiscal_year_open, reversal_propose, year_fund
-from teams.errors import Refused, WrongState
-from teams.models import Role
+from ledger.services import (
+    account_open,
+    fiscal_year_open,
+    period_close,
+    period_close_begin,
+    reversal_propose,
+    year_fund,
+)
 from teams.selectors import system_user
-from teams.services import role_grant, user_create
+from tests.cast import build_company
 from tests.conftest import FreshDatabase
 from tests.databases import ROOT
 from tests.ledger.books import Books, open_books
-from tests.processes import until
+from tests.ledger.history import last_month, open_year_from_last_month
+from tests.processes import start_process, until
 
 TRANSFERS = """
 import sys, django
@@ -43,17 +51,22 @@ for turn in range(count):
 """
 
 
-def run_transfers(database: FreshDatabase, processes: int, each: int) -> None:
-    """Move cents to and fro between two lines from several processes at once."""
-    command = [sys.executable, "-c", TRANSFERS]
+def run(database: FreshDatabase, script: str, words: Sequence[str]) -> list[str]:
+    """Run a script in several processes at once, one per word that it gets, and return what each printed."""
     running = [
         subprocess.Popen(
-            [*command, str(place), str(each)], env=database.env, cwd=ROOT, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", script, *word.split()],
+            env=database.env,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-        for place in range(processes)
+        for word in words
     ]
-    errors = [process.communicate()[1] for process in running]
-    assert [process.returncode for process in running] == [0] * processes, errors
+    done = [process.communicate() for process in running]
+    assert [process.returncode for process in running] == [0] * len(running), [errors for _, errors in done]
+    return [printed for printed, _ in done]
 
 
 def lines(books: Books) -> None:
@@ -68,52 +81,133 @@ def test_opposite_transfers_never_deadlock(fresh_database: FreshDatabase) -> Non
     books = open_books()
     lines(books)
 
-    run_transfers(fresh_database, processes=4, each=250)
+    run(fresh_database, TRANSFERS, [f"{place} 250" for place in range(4)])
 
     assert JournalEntry.objects.filter(kind=EntryKind.TRANSFER).count() == 1000
     assert breaches() == []
 
 
-def test_one_key_from_twenty_connections_is_one_entry_and_twenty_equal_answers(fresh_database: FreshDatabase) -> None:
+ONE_KEY = """
+import sys, django
+django.setup()
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from threading import Barrier
+from django.db import connections
+from ledger.models import Account, EntryKind
+from ledger.services import Leg, entry_post
+from teams.selectors import system_user
+
+count = int(sys.argv[1])
+to, out_of = Account.objects.get(code="committed:test"), Account.objects.get(code="pool:test")
+actor, together = system_user(), Barrier(count)
+
+def post(_):
+    try:
+        together.wait()
+        return entry_post(actor=actor, kind=EntryKind.AWARD, source="test", key="one",
+                          legs=[Leg(to, Decimal(7)), Leg(out_of, Decimal(-7))])
+    finally:
+        connections.close_all()
+
+with ThreadPoolExecutor(count) as pool:
+    for entry in pool.map(post, range(count)):
+        print(entry.pk, entry.fingerprint, entry.recorded_at.isoformat(), entry.is_new)
+"""
+
+
+def test_one_key_from_twenty_connections_is_one_entry_and_nineteen_equal_answers(fresh_database: FreshDatabase) -> None:
     books = open_books()
 
-    def post(_: int) -> int:
-        try:
-            return books.award("7").pk
-        finally:
-            connections.close_all()
+    answers = [answer.split() for answer in "".join(run(fresh_database, ONE_KEY, ["5"] * 4)).splitlines()]
 
-    with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(post, range(20)))
-
-    assert len(set(answers)) == 1
+    assert len(answers) == 20
+    assert len({tuple(answer[:-1]) for answer in answers}) == 1
+    assert [answer[-1] for answer in answers].count("True") == 1
     assert balance(books.pool).amount == Decimal(393)
+    assert JournalEntry.objects.filter(source="test").count() == 1
 
 
-def test_each_reversal_is_won_once(fresh_database: FreshDatabase) -> None:
-    books = open_books()
-    second = user_create(actor=books.actor, email="lou@acorn.example", name="Lou Example")
-    third = user_create(actor=books.actor, email="hana@acorn.example", name="Hana Example")
-    for person in (second, third):
-        role_grant(actor=books.actor, user=person, role=Role.FINANCE)
-    entries = [books.award("1", f"award:{place}") for place in range(50)]
-    proposed = [reversal_propose(actor=third, entry=entry, reason="A try") for entry in entries]
+REVERSALS = """
+import sys, django
+django.setup()
+from ledger.models import Correction
+from ledger.services import correction_approve
+from teams.errors import Refused
+from teams.models import User
 
-    def decide(place: int) -> bool:
-        try:
-            correction_approve(actor=second, correction=proposed[place % 50])
-        except (WrongState, Refused):
-            return False
-        finally:
-            connections.close_all()
-        return True
+lou, me = User.objects.get(email="lou@acorn.example"), int(sys.argv[1])
+waiting = list(Correction.objects.order_by("pk" if me % 2 else "-pk"))
+for correction in waiting[me // 2::2]:
+    try:
+        correction_approve(actor=lou, correction=correction)
+        print("won")
+    except Refused:
+        print("lost")
+"""
 
-    with ThreadPoolExecutor(8) as pool:
-        won = list(pool.map(decide, range(100)))
 
-    assert won.count(True) == 50
-    assert JournalEntry.objects.filter(kind=EntryKind.REVERSAL).count() == 50
+def test_each_of_five_hundred_reversals_is_tried_twice_and_won_once(fresh_database: FreshDatabase) -> None:
+    books, company = open_books(), build_company()
+    entries = [books.award("0.5", f"award:{place}") for place in range(500)]
+    for entry in entries:
+        reversal_propose(actor=company.hana, entry=entry, reason="A try")
+
+    # Two processes go up and two go down, so that they meet in the middle.
+    answers = "".join(run(fresh_database, REVERSALS, ["0", "1", "2", "3"])).split()
+
+    assert (answers.count("won"), answers.count("lost")) == (500, 500)
+    assert JournalEntry.objects.filter(kind=EntryKind.REVERSAL).count() == 500
     assert balance(books.pool).amount == 400
+    assert breaches() == []
+
+
+LATE_FACTS = """
+import sys, django
+django.setup()
+from datetime import date
+from decimal import Decimal
+from ledger.models import Account, EntryKind
+from ledger.services import Leg, entry_post
+from teams.selectors import system_user
+
+me, day = sys.argv[1].split(":")
+to, out_of = Account.objects.get(code="committed:test"), Account.objects.get(code="pool:test")
+actor = system_user()
+for turn in range(100_000):
+    entry = entry_post(actor=actor, kind=EntryKind.AWARD, source="late", key=f"{me}:{turn}",
+                       legs=[Leg(to, Decimal("0.001")), Leg(out_of, Decimal("-0.001"))],
+                       effective_on=date.fromisoformat(day))
+    print(entry.period_id, flush=True)
+"""
+
+
+def test_a_month_is_closed_while_its_facts_are_still_posted(fresh_database: FreshDatabase) -> None:
+    company = build_company()
+    open_year_from_last_month(company.system)
+    books, month = open_books(), Period.objects.get(starts_on=last_month())
+    command, env = [sys.executable, "-c", LATE_FACTS], fresh_database.env | {"PYTHONPATH": str(ROOT)}
+
+    def inside() -> int:
+        return JournalEntry.objects.filter(period=month).count()
+
+    def late() -> int:
+        return JournalEntry.objects.filter(source="late").exclude(period=month).count()
+
+    with ExitStack() as stack:
+        words = (f"{me}:{last_month()}" for me in ("one", "other"))
+        writers = [stack.enter_context(start_process([*command, word], env)) for word in words]
+        until(lambda: inside() > 50, within=60, what="facts in their own month")
+        closing = period_close_begin(actor=company.hana, period=month)
+        taken = inside()
+        period_close(actor=company.hana, period=closing)
+        until(lambda: late() > 50, within=60, what="facts in the next month")
+        assert all(writer.is_alive for writer in writers)
+
+    assert inside() == taken
+    assert balance(books.committed).amount == Decimal("0.001") * (taken + late())
+    assert {entry.effective_on for entry in JournalEntry.objects.filter(source="late")} == {last_month()}
+    assert breaches() == []
 
 
 def test_a_period_that_closes_waits_for_entries_in_flight_and_takes_none_after(fresh_database: FreshDatabase) -> None:
@@ -181,14 +275,3 @@ def _somebody_waits(url: str) -> bool:
     with psycopg.connect(url) as look:
         waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         return look.execute(waits).fetchone() is not None
-
-
-def test_a_thousandfold_of_the_smallest_price_sums_exactly(fresh_database: FreshDatabase) -> None:
-    books = open_books()
-    with psycopg.connect(fresh_database.url) as owner:
-        total = owner.execute("SELECT sum(1.25e-7::numeric) FROM generate_series(1, 1000000)").fetchone()
-    assert total == (Decimal("0.125"),)
-    for place in range(1000):
-        books.award("0.000000125", f"tiny:{place}")
-    assert balance(books.committed).amount == Decimal("0.000125")
-    assert balance(books.pool).amount == Decimal("399.999875")
