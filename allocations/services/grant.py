@@ -10,6 +10,7 @@ from djmoney.money import Money
 from allocations.models import Allocation, StopBehaviour
 from allocations.services.allocation import allocation_create
 from ledger.models import Account, EntryKind, Tier
+from ledger.money import exact_money
 from ledger.selectors import current_fiscal_year, reserve_account, today
 from teams.access import require
 from teams.errors import Refused, require_reason
@@ -34,11 +35,11 @@ def grant_make(
     """Allocate out of this fiscal year's reserve until its end, making the team when it is missing.
 
     Out of a business unit's delegated `pool`, the unit's head grants too, and to the unit's own teams only.
-    Raises Refused (reason_missing, amount_not_positive, no_fiscal_year, overdraft, other_unit).
+    Raises Refused (reason_missing, amount_not_positive, no_fiscal_year, overdraft, other_unit), InexactAmount.
     """
     require(actor, "allocations.grant_budget", pool, message="Only finance grants budget outside a round.")
     require_reason(reason, "A grant needs a reason.")
-    if amount.amount <= 0:
+    if exact_money(amount).amount <= 0:
         raise Refused("The amount must be more than zero.", code="amount_not_positive", field="amount")
     year = current_fiscal_year()
     team = Team.objects.filter(name__iexact=team_name).first() or Team.objects.filter(slug=team_name).first()
