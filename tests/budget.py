@@ -51,6 +51,12 @@ class Till:
         row = settle_row(hold, facts) | {"sent_at": hold.sent_at.isoformat()}
         self._meter(hold.quota_ids, within=[row])
 
+    def settle_beyond(self, hold: Hold, facts: CallFacts) -> Decimal:
+        """Charge a call that cost more than its bound; return the overage, in the line's currency."""
+        row = settle_row(hold, facts) | {"sent_at": hold.sent_at.isoformat()}
+        answer = self._meter(hold.quota_ids, beyond=[row])
+        return Decimal(answer["overages"][str(hold.request_id)])
+
     def void(self, hold: Hold) -> None:
         """Give a hold back: the call never reached the provider."""
         self._meter(hold.quota_ids, within=[settle_row(hold, None) | {"sent_at": hold.sent_at.isoformat()}])
@@ -64,11 +70,16 @@ class Till:
             cursor.execute("SELECT allocations_lapse(make_interval(secs => 60))")
 
     def _meter(
-        self, quotas: tuple[int, ...], *, admits: list[Any] | None = None, within: list[Any] | None = None
+        self,
+        quotas: tuple[int, ...],
+        *,
+        admits: list[Any] | None = None,
+        within: list[Any] | None = None,
+        beyond: list[Any] | None = None,
     ) -> dict[str, Any]:
-        parameters: list[Any] = [self.worker, sorted(quotas), _json(admits), _json(within)]
+        parameters: list[Any] = [self.worker, sorted(quotas), _json(admits), _json(within), _json(beyond)]
         with connection.cursor() as cursor:
-            cursor.execute("SELECT allocations_meter(%s, 1, %s::bigint[], %s, %s, NULL)::text", parameters)
+            cursor.execute("SELECT allocations_meter(%s, 1, %s::bigint[], %s, %s, %s)::text", parameters)
             answer: dict[str, Any] = json.loads(cursor.fetchone()[0])
         return answer
 

@@ -7,26 +7,40 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
+from django.db.models import Sum
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from pytest_django import DjangoDbBlocker
 
-from allocations.metering.types import Hold
+from allocations.metering.types import CallFacts, Hold
 from allocations.models import Allocation, AllocationState, Quota
-from allocations.services import allocation_expire, allocation_return, key_issue
+from allocations.services import allocation_expire, allocation_return, key_issue, key_resume, key_suspend
 from ledger.checks import breaches
 from ledger.closing import checklist
-from ledger.models import Account, AccountBalance, AccountClass, EntryKind, JournalEntry, Period, PeriodState, Tier
+from ledger.models import (
+    Account,
+    AccountBalance,
+    AccountClass,
+    EntryKind,
+    JournalEntry,
+    Period,
+    PeriodState,
+    Posting,
+    Tier,
+    UsageRecord,
+)
 from ledger.models.journal import ENVELOPES
 from ledger.money import usd
+from ledger.reports.base import Choice
+from ledger.reports.trial import TrialBalance
 from ledger.selectors import authority_account, reserve_account, today
 from ledger.selectors.pages import trial_rows
 from ledger.services import (
@@ -47,6 +61,7 @@ from ledger.services import (
     year_fund,
 )
 from teams.errors import Refused
+from teams.selectors import system_user
 from tests import databases
 from tests.budget import Till, give, open_budget
 from tests.cast import build_company
@@ -54,6 +69,11 @@ from tests.cast import build_company
 STEPS = int(os.environ.get("TANK_STATEFUL_STEPS", "500"))
 EXAMPLES = int(os.environ.get("TANK_STATEFUL_EXAMPLES", "5"))
 THOROUGH_EVERY = 50
+
+LAST_LINKS = """
+SELECT max(seq), bool_and(hash = sha256(prev_hash || convert_to(ledger_entry_canonical(entry_id), 'UTF8')))
+  FROM (SELECT * FROM ledger_seal ORDER BY seq DESC LIMIT 5) last
+"""
 
 cents = st.integers(min_value=1, max_value=40_000).map(lambda number: Decimal(number) / 100)
 dollars = st.integers(min_value=1, max_value=60).map(Decimal)
@@ -63,6 +83,12 @@ def stored_balances() -> dict[str, Decimal]:
     """Return every account's stored balance by its code."""
     rows = AccountBalance.objects.select_related("account")
     return {row.account.code: row.debits - row.credits for row in rows}
+
+
+def figures_of(choice: Choice) -> list[tuple[object, ...]]:
+    """Return the trial balance as the books stood at a time, but for accounts on which nothing had happened."""
+    rows = TrialBalance().rows(choice, system_user())
+    return [tuple(row.cells) for row in rows if any(row.cells[4:])]
 
 
 class Bookkeeping(RuleBasedStateMachine):
@@ -81,8 +107,11 @@ class Bookkeeping(RuleBasedStateMachine):
         self.past = fiscal_year_open(actor=self.company.system, first_day=first.replace(year=first.year - 2))
         self.holds: list[tuple[Hold, int]] = []
         self.repeats: list[tuple[Callable[[], Any], int]] = []
+        self.settled: list[tuple[Hold, CallFacts]] = []
         self.unposted: dict[str, Decimal] = {}
+        self.beyond = Decimal(0)
         self.number = self.steps = 0
+        self.remembered: list[tuple[Choice, list[tuple[object, ...]]]] = []
         self.balances = stored_balances()
         self.facts: list[tuple[date, dict[str, Decimal]]] = [(today(), dict(self.balances))]
 
@@ -192,12 +221,16 @@ class Bookkeeping(RuleBasedStateMachine):
     @precondition(lambda self: self.holds)
     @rule(share=st.integers(min_value=0, max_value=100))
     def settle(self, share: int) -> None:
+        self.settle_last(share)
+
+    def settle_last(self, share: int) -> None:
         hold, most = self.holds.pop()
         budget = self.budget
         facts = budget.facts(tokens=most * 10_000 * share)
         budget.till.settle(hold, facts)
         code = budget.line.account.code
         self.unposted[code] = self.unposted.get(code, Decimal(0)) + facts.cost
+        self.settled.append((hold, facts))
 
     @precondition(lambda self: self.holds)
     @rule()
@@ -209,9 +242,46 @@ class Bookkeeping(RuleBasedStateMachine):
     def crash_and_restart(self) -> None:
         """Lose the process: its holds stay held. Lose every connection too."""
         self.budget.till.die()
-        self.holds = []
+        self.holds, self.settled = [], []
         connections.close_all()
         self.budget = replace(self.budget, till=Till())
+
+    @rule(shares=st.lists(st.integers(min_value=0, max_value=100), min_size=1, max_size=4))
+    def meter_some_calls(self, shares: list[int]) -> None:
+        """Hold and settle at once: examples in which another rule is left out still use what was given."""
+        for share in shares:
+            if (Quota.objects.get(line=self.budget.line).available or Decimal(0)) >= 1:
+                hold = self.budget.till.admit(self.budget.prod, self.budget.line, "1")
+                self.holds.append((hold, 1))
+                self.settle_last(share)
+
+    @rule(cents=st.integers(min_value=0, max_value=99))
+    def settle_beyond_the_bound(self, cents: int) -> None:
+        """A provider counted more than the bound: what still fits is charged, the rest is owed all the same."""
+        budget = self.budget
+        quota, own = Quota.objects.get(line=budget.line), Quota.objects.get(key=budget.prod)
+        if not (quota.is_open and own.is_open and (quota.available or Decimal(0)) >= 1):
+            return
+        hold = budget.till.admit(budget.prod, budget.line, "1")
+        room = quota.available or Decimal(0)
+        facts = budget.facts(tokens=1_000_000 + int(room * 1_000_000) * cents // 50)
+        fits = min(facts.cost, room)
+        assert budget.till.settle_beyond(hold, facts) == facts.cost - fits
+        code = budget.line.account.code
+        self.unposted[code] = self.unposted.get(code, Decimal(0)) + fits
+        self.beyond += facts.cost - fits
+        if facts.cost > fits:  # the key is shut; its owner opens it again
+            key_suspend(actor=self.company.ana, key=budget.prod, reason="Beyond its hold")
+            key_resume(actor=self.company.ana, key=budget.prod, reason="Looked at")
+
+    @precondition(lambda self: self.settled)
+    @rule(data=st.data())
+    def settle_again(self, data: st.DataObject) -> None:
+        """The acknowledgement was lost: the same settle comes again and changes nothing."""
+        hold, facts = data.draw(st.sampled_from(self.settled))
+        quotas, records = list(Quota.objects.order_by("pk").values()), UsageRecord.objects.count()
+        self.budget.till.settle(hold, facts)
+        assert (list(Quota.objects.order_by("pk").values()), UsageRecord.objects.count()) == (quotas, records)
 
     @rule()
     def post_usage(self) -> None:
@@ -219,7 +289,9 @@ class Bookkeeping(RuleBasedStateMachine):
         for code, amount in self.unposted.items():
             if amount:
                 self.apply({code: -amount, "metered:sandbox": amount})
-        self.unposted = {}
+        if self.beyond:
+            self.apply({"variance:sandbox": -self.beyond, "metered:sandbox": self.beyond})
+        self.unposted, self.beyond = {}, Decimal(0)
 
     @precondition(lambda self: self.repeats)
     @rule(data=st.data())
@@ -337,6 +409,38 @@ class Bookkeeping(RuleBasedStateMachine):
         self.steps += 1
         if self.steps % THOROUGH_EVERY == 0:
             self.thorough()
+
+    @invariant()
+    def the_control_account_is_the_usage_that_was_posted(self) -> None:
+        """What was metered is what was posted to the provider, but for what waits for the next run."""
+        used = UsageRecord.objects.aggregate(cost=Sum("cost", default=Decimal(0)))["cost"]
+        waiting = sum(self.unposted.values(), self.beyond)
+        assert used - waiting == self.posted_to("metered:sandbox")
+
+    def posted_to(self, code: str) -> Decimal:
+        kinds = (EntryKind.USAGE, EntryKind.OVERAGE)
+        found = Posting.objects.filter(account__code=code, entry__kind__in=kinds)
+        total: Decimal = found.aggregate(sum=Sum("amount", default=Decimal(0)))["sum"]
+        return total
+
+    @invariant()
+    def the_chain_grows_by_one_link_an_entry(self) -> None:
+        """The last links are recomputed after every step, the whole chain now and then."""
+        with connection.cursor() as cursor:
+            cursor.execute(LAST_LINKS)
+            assert cursor.fetchone() == (JournalEntry.objects.count(), True)
+
+    @rule()
+    def remember_the_books(self) -> None:
+        """Keep what the trial balance says now: whatever comes later, as of now it must say the same."""
+        choice = Choice(starts_on=today(), ends_on=today(), as_of=datetime.now(UTC))
+        self.remembered = [*self.remembered, (choice, figures_of(choice))][-5:]
+
+    @precondition(lambda self: self.remembered)
+    @rule(data=st.data())
+    def read_them_as_of_then(self, data: st.DataObject) -> None:
+        choice, figures = data.draw(st.sampled_from(self.remembered))
+        assert figures_of(choice) == figures
 
     def thorough(self) -> None:
         """Recompute every promise from the facts, and read the books as of a day that is not the last."""
