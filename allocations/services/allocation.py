@@ -177,7 +177,9 @@ def allocation_return(*, actor: User, allocation: Allocation, reason: str) -> Jo
 
 
 def _unspent(allocation: Allocation) -> list[tuple[Account, Decimal]]:
-    quotas = Quota.objects.select_for_update().filter(line__allocation=allocation).in_bulk(field_name="line_id")
+    # In id order, as the metering functions lock them.
+    rows = Quota.objects.select_for_update().filter(line__allocation=allocation).order_by("pk")
+    quotas = {quota.line_id: quota for quota in rows}
     held = sum((quota.held for quota in quotas.values()), Decimal(0))
     if held:
         currency = allocation.committed_account.currency

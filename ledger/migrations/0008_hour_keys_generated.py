@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('ledger', '0005_usage_and_closing_rules'),
+        ('ledger', '0007_invoice_rules'),
         ('teams', '0004_api_tokens_generated'),
     ]
 

@@ -1,5 +1,5 @@
 -- An invoice is decided once, and what was entered stays as it was entered. Agreeing posts a provider's figure or nothing.
-CREATE FUNCTION ledger_invoice_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_invoice_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         IF NEW.state <> 'entered' THEN
@@ -25,6 +25,10 @@ END $$;
 CREATE TRIGGER invoice_guard BEFORE INSERT OR UPDATE OR DELETE ON ledger_providerinvoice
     FOR EACH ROW EXECUTE FUNCTION ledger_invoice_guard();
 ALTER TABLE ledger_providerinvoice ENABLE ALWAYS TRIGGER invoice_guard;
+CREATE TRIGGER append_only_table BEFORE TRUNCATE ON ledger_providerinvoice
+    FOR EACH STATEMENT EXECUTE FUNCTION tank_refuse_change();
+ALTER TABLE ledger_providerinvoice ENABLE ALWAYS TRIGGER append_only_table;
+SELECT ledger_require_finite('ledger_providerinvoice', 'invoice', 'amount', 'tax');
 REVOKE DELETE ON ledger_providerinvoice FROM tank_app;
 
 -- What was billed before can be more than the invoice says: agreeing then takes it back.

@@ -25,7 +25,14 @@ HISTORY = {
     "ledger_exchangerate": "id",
 }
 # Rows of these change state by their own rules, and none ever goes.
-STATEFUL = ("ledger_account", "ledger_period", "ledger_rate", "ledger_correction", "ledger_periodreopening")
+STATEFUL = (
+    "ledger_account",
+    "ledger_period",
+    "ledger_rate",
+    "ledger_correction",
+    "ledger_periodreopening",
+    "ledger_providerinvoice",
+)
 # What the database alone writes.
 DERIVED = {"ledger_accountbalance": "account_id", "ledger_usagehour": "id", "ledger_usageday": "id"}
 
@@ -292,6 +299,24 @@ ATTACKS = [
     ),
     Attack(
         12, "another reason", ("UPDATE ledger_correction SET reason = 'y' WHERE id = %(proposed)s",), "decided once"
+    ),
+    Attack(
+        12, "another amount of an invoice", ("UPDATE ledger_providerinvoice SET amount = amount + 1",), "decided once"
+    ),
+    Attack(
+        12,
+        "agree to one's own invoice",
+        ("UPDATE ledger_providerinvoice SET state = 'agreed', decided_by_id = entered_by_id, decided_at = now()",),
+        "invoice_decided_by_another",
+    ),
+    Attack(
+        12,
+        "an invoice that is another kind of entry",
+        (
+            "UPDATE ledger_providerinvoice SET state = 'agreed', decided_by_id = %(lou)s, decided_at = now(),"
+            " entry_id = %(award)s",
+        ),
+        "not a provider's figure",
     ),
     Attack(12, "no correction", ("DELETE FROM ledger_correction WHERE id = %(decided)s",), "decided once"),
     Attack(

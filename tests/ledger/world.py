@@ -21,6 +21,7 @@ from ledger.services import (
     adjustment_propose,
     correction_approve,
     exchange_rate_record,
+    invoice_enter,
     period_accept,
     period_close,
     period_close_begin,
@@ -80,6 +81,14 @@ def make_world(owner: psycopg.Connection) -> World:
         source=RateSource.NEGOTIATED,
         input_price=Decimal(2),
         output_price=Decimal(6),
+    )
+    invoice_enter(
+        actor=company.hana,
+        provider=desk.model.provider,
+        number="I-1",
+        month=today(),
+        issued_on=today(),
+        amount=usd(2),
     )
     owner.execute("SELECT ledger_usage_detach(%s)", [last_month()])
     owner.execute(
