@@ -7,6 +7,7 @@ loss. (Peter Selinger, "Tutorial on multiple currency accounting", 2005.)
 
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
+from uuid import uuid4
 
 from django.db import transaction
 from djmoney.money import Money
@@ -60,7 +61,14 @@ def exchange_rate_on(base: str, quote: str, day: date) -> ExchangeRate:
 
 @transaction.atomic
 def reserve_convert(
-    *, actor: User, year: FiscalYear, amount: Money, into: str, reason: str, key: str, effective_on: date | None = None
+    *,
+    actor: User,
+    year: FiscalYear,
+    amount: Money,
+    into: str,
+    reason: str,
+    key: str | None = None,
+    effective_on: date | None = None,
 ) -> JournalEntry:
     """Turn money of a year's reserve into another currency's reserve, at the dated rate.
 
@@ -82,7 +90,7 @@ def reserve_convert(
         actor=actor,
         kind=EntryKind.CONVERSION,
         source="conversion",
-        key=key,
+        key=key or uuid4().hex,
         legs=[
             Leg(trading_account(currency), given.amount),
             Leg(reserve_in(year, currency), -given.amount),

@@ -13,15 +13,15 @@ from django.views.decorators.http import require_safe
 from djmoney.money import Money
 
 from ledger import services
-from ledger.forms_desk import ConfirmForm, ReasonForm
-from ledger.forms_invoices import MONTH, InvoiceForm
+from ledger.forms import ConfirmForm, ReasonForm
+from ledger.forms.invoices import MONTH, InvoiceForm
 from ledger.models import InvoiceState, ProviderInvoice
 from ledger.money import CURRENCY
 from ledger.reports.forms import month_of
 from ledger.reports.links import report_url
 from ledger.selectors import today
 from ledger.selectors.invoices import invoices_listed, match_of
-from ledger.views_desk import act
+from ledger.views.act import act
 from teams.access import UserRequest, allowed_only, find_or_404, members_only
 from teams.errors import Refused
 from teams.forms import form_refuse, form_status

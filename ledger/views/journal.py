@@ -1,66 +1,22 @@
-"""Pages of the ledger. All read, but for the approval of a rate."""
+"""The books: trial balance, statements of accounts, journal entries. All read."""
 
 from datetime import UTC, datetime
 
-from django.contrib import messages
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from ledger import selectors, services, tables
+from ledger import selectors, tables
 from ledger.exports import csv_response
 from ledger.forms import JournalFilter, OnForm
-from ledger.models import Account, JournalEntry, Rate
+from ledger.models import Account, JournalEntry
 from ledger.selectors import pages
-from ledger.selectors.year import waterfall, year_burn, year_figures, year_figures_by_currency
-from ledger.waiting import things_waiting
-from teams.access import UserRequest, allowed_only, find_or_404, members_only, visible_or_404
-from teams.errors import Refused
+from teams.access import UserRequest, allowed_only, find_or_404, members_only
 from teams.paging import page_mark
 
 PAGE = 50
-
-
-@require_safe
-@allowed_only("ledger.view_ledger")
-def overview(request: UserRequest) -> HttpResponse:
-    """Show where the year's money is, how fast it goes, and what waits for somebody."""
-    figures = year_figures_by_currency()
-    year = figures[0] if figures else None
-    burn = year_burn(year) if year else None
-    steps = waterfall(year) if year else []
-    context = {
-        "year": year,
-        "others": figures[1:],
-        "steps": steps,
-        "steps_plot": tables.waterfall_plot(steps, year) if year else None,
-        "burn": burn,
-        "burn_plot": tables.year_burn_plot(burn, year) if year and burn else None,
-        "pools": pages.pool_rows(year.year) if year else [],
-        "clearing": pages.clearing_rows(),
-        "waiting": list(things_waiting()),
-        "now": datetime.now(UTC),
-    }
-    return render(request, "ledger/overview.html", context)
-
-
-@require_safe
-@allowed_only("ledger.view_ledger")
-def waterfall_csv(request: UserRequest) -> HttpResponseBase:
-    """Send where the year's money is as CSV, one waterfall per currency."""
-    name = f"year-{timezone.now().astimezone(UTC):%Y-%m-%d}.csv"
-    return csv_response(name, tables.WATERFALL_HEADER, tables.waterfall_cells(year_figures_by_currency()))
-
-
-@require_safe
-@allowed_only("ledger.view_ledger")
-def year_burn_csv(request: UserRequest) -> HttpResponseBase:
-    """Send what the year's lines spent day by day as CSV."""
-    year = year_figures()
-    name = f"year-burn-{timezone.now().astimezone(UTC):%Y-%m-%d}.csv"
-    return csv_response(name, tables.YEAR_BURN_HEADER, tables.year_burn_cells(year_burn(year)) if year else [])
 
 
 @require_safe
@@ -157,37 +113,3 @@ def entry(request: UserRequest, pk: int) -> HttpResponse:
         "may_reverse": request.user.has_perm("ledger.propose_correction") and not hasattr(found, "reversed_by"),
     }
     return render(request, "ledger/entry.html", context)
-
-
-@require_safe
-@members_only
-def rates(request: UserRequest) -> HttpResponse:
-    """Show what each model costs now, and to finance what waits for approval."""
-    sees_proposals = request.user.has_perm("ledger.view_ledger")
-    context = {
-        "card": pages.rate_card(),
-        "version": selectors.rate_card_version(),
-        "proposals": pages.rate_proposals() if sees_proposals else [],
-        "sees_proposals": sees_proposals,
-    }
-    return render(request, "ledger/rates.html", context)
-
-
-@members_only
-def rate_approve(request: UserRequest, pk: int) -> HttpResponseBase:
-    """Say what approving a rate means, and approve it."""
-    visible_or_404(request.user, "ledger.view_ledger", None)
-    rate = get_object_or_404(Rate.objects.select_related("model__provider", "proposed_by"), pk=pk)
-    visible_or_404(request.user, "ledger.approve_rate", rate)
-    refusal = ""
-    if request.method == "POST":
-        try:
-            services.rate_approve(actor=request.user, rate=rate)
-        except Refused as error:
-            refusal = error.message
-        else:
-            messages.success(request, f"The new price of {rate.model} is approved.")
-            return redirect("ledger:rates")
-    proposal = pages.ProposalRow(rate, selectors.rate_in_force(rate.model, timezone.now()))
-    context = {"proposal": proposal, "rate": rate, "refusal": refusal}
-    return render(request, "ledger/rate_approve.html", context, status=422 if refusal else 200)

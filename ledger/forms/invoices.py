@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from ledger.forms import AmountField
+from ledger.forms.amount import AmountField
 from ledger.models import Provider
 
 MONTH = "%Y-%m"

@@ -1,4 +1,4 @@
-"""Forms of finance's desk: the budget of the year, the close, corrections."""
+"""The form of a proposed adjustment."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -7,86 +7,18 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from ledger.forms import AmountField
-from ledger.models import Account, FiscalYear
-from ledger.money import SYMBOLS
+from ledger.forms.amount import AmountField
+from ledger.forms.reason import ReasonForm
+from ledger.models import Account
 from ledger.services import Leg
-from teams.models import BusinessUnit
 
 LEGS = 6
-CURRENCIES = [(code, code) for code in SYMBOLS]
-DAY = {"type": "date"}
-
-
-class ReasonForm(forms.Form):
-    """Why something is done."""
-
-    reason = forms.CharField(
-        max_length=500,
-        label="Reason",
-        help_text="Kept in the journal and the history, for whoever asks later.",
-        error_messages={"required": "Say why: an auditor will ask."},
-        widget=forms.Textarea(attrs={"rows": 2}),
-    )
-
-
-class ConfirmForm(forms.Form):
-    """Nothing but the button."""
-
-
-class FundForm(ReasonForm):
-    """How much is added to a year's budget, and which year's."""
-
-    year = forms.ModelChoiceField(FiscalYear.objects.order_by("starts_on"), label="Fiscal year", empty_label=None)
-    amount = AmountField(label="Amount, USD")
-
-    field_order = ("year", "amount", "reason")
-
-
-class DelegateForm(ReasonForm):
-    """How much a business unit gets to grant by itself."""
-
-    unit = forms.ModelChoiceField(BusinessUnit.objects.order_by("name"), label="Business unit")
-    amount = AmountField(label="Amount, USD")
-
-    field_order = ("unit", "amount", "reason")
-
-
-class LapseForm(ReasonForm):
-    """Which year's rest lapses."""
-
-    year = forms.ModelChoiceField(FiscalYear.objects.order_by("starts_on"), label="Fiscal year", empty_label=None)
-
-    field_order = ("year", "reason")
-
-
-class RateForm(forms.Form):
-    """What a currency was worth on a day."""
-
-    base = forms.ChoiceField(choices=CURRENCIES, label="One unit of")
-    rate = AmountField(label="was worth", help_text="A plain number, such as 0.9235.")
-    quote = forms.ChoiceField(choices=CURRENCIES, label="of", initial="EUR")
-    valid_on = forms.DateField(label="On", widget=forms.DateInput(attrs=DAY))
-    source = forms.CharField(max_length=120, label="Published by")
-
-
-class ConvertForm(ReasonForm):
-    """How much of the reserve becomes another currency's."""
-
-    year = forms.ModelChoiceField(FiscalYear.objects.order_by("starts_on"), label="Fiscal year", empty_label=None)
-    amount = AmountField(label="Amount, USD")
-    into = forms.ChoiceField(choices=[pair for pair in CURRENCIES if pair[0] != "USD"], label="Into")
-    effective_on = forms.DateField(
-        label="At the rate of", widget=forms.DateInput(attrs=DAY), help_text="The latest rate at or before this day."
-    )
-
-    field_order = ("year", "amount", "into", "effective_on", "reason")
 
 
 class AdjustmentForm(ReasonForm):
     """An adjustment: up to six postings, each a debit or a credit, that sum to zero."""
 
-    effective_on = forms.DateField(label="Date of the fact", widget=forms.DateInput(attrs=DAY))
+    effective_on = forms.DateField(label="Date of the fact", widget=forms.DateInput(attrs={"type": "date"}))
     memo = forms.CharField(max_length=300, required=False, label="Memo")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

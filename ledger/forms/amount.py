@@ -1,4 +1,4 @@
-"""Form fields for money, and the forms of the ledger's pages."""
+"""The form field for money."""
 
 import re
 from decimal import Decimal
@@ -6,7 +6,6 @@ from decimal import Decimal
 from django import forms
 from django.core.exceptions import ValidationError
 
-from ledger.models import EntryKind
 from ledger.money import InexactAmount, exact
 
 WRITTEN = re.compile(r"(?:[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)(?:\.[0-9]+)?")
@@ -52,15 +51,3 @@ class AmountField(forms.CharField):
         if amount >= MOST:
             raise ValidationError(self.error_messages["size"], code="size")
         return amount
-
-
-class OnForm(forms.Form):
-    """The day whose end a report shows."""
-
-    on = forms.DateField(required=False, label="At the end of", widget=forms.DateInput(attrs={"type": "date"}))
-
-
-class JournalFilter(forms.Form):
-    """Which entries to list."""
-
-    kind = forms.ChoiceField(required=False, label="Kind", choices=[("", "All kinds"), *EntryKind.choices])

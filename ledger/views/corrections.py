@@ -1,0 +1,123 @@
+"""Corrections: adjustments and reversals, which one person proposes and another decides."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from ledger import services
+from ledger.forms import AdjustmentForm, ConfirmForm, ReasonForm
+from ledger.models import Account, Correction, JournalEntry
+from ledger.selectors import desk, today
+from ledger.views.act import act
+from teams.access import UserRequest, allowed_only, find_or_404, members_only
+from teams.errors import Refused
+from teams.forms import form_refuse, form_status
+
+
+@require_safe
+@allowed_only("ledger.view_ledger")
+def corrections(request: UserRequest) -> HttpResponse:
+    """Show the corrections that wait for a second person, and the latest that were decided."""
+    context = {
+        "waiting": desk.corrections_waiting(),
+        "decided": desk.corrections_decided(),
+        "may_propose": request.user.has_perm("ledger.propose_correction"),
+    }
+    return render(request, "ledger/corrections.html", context)
+
+
+@allowed_only("ledger.propose_correction")
+def adjustment_new(request: UserRequest) -> HttpResponseBase:
+    """Propose an adjustment."""
+    form = AdjustmentForm(request.POST or None, initial={"effective_on": today()})
+    if request.method == "POST" and form.is_valid():
+        data = form.cleaned_data
+        try:
+            correction = services.adjustment_propose(
+                actor=request.user,
+                legs=data["legs"],
+                reason=data["reason"],
+                memo=data["memo"],
+                effective_on=data["effective_on"],
+            )
+        except Refused as error:
+            form_refuse(form, error)
+        else:
+            messages.success(request, f"{correction} waits for a second person.")
+            return redirect("ledger:correction", pk=correction.pk)
+    context = {"form": form, "codes": Account.objects.order_by("code").values_list("code", "name")}
+    return render(request, "ledger/adjustment_new.html", context, status=form_status(form))
+
+
+@allowed_only("ledger.propose_correction")
+def reversal_new(request: UserRequest, pk: int) -> HttpResponseBase:
+    """Propose to reverse an entry."""
+    entry = get_object_or_404(JournalEntry, pk=pk)
+
+    def work(data: dict[str, Any]) -> str:
+        correction = services.reversal_propose(actor=request.user, entry=entry, reason=data["reason"])
+        return f"{correction} waits for a second person."
+
+    return act(
+        request,
+        ReasonForm(request.POST or None),
+        title=f"Reverse {entry}?",
+        button="Propose the reversal",
+        words="A second person decides. The entry stays; its mirror is posted into the open period.",
+        back=reverse("ledger:corrections"),
+        work=work,
+    )
+
+
+@require_safe
+@members_only
+def correction(request: UserRequest, pk: int) -> HttpResponse:
+    """Show what a correction would post or has posted, who proposed it and who decided."""
+    rows = Correction.objects.select_related("proposed_by", "decided_by", "entry", "reverses")
+    found = find_or_404(rows, request.user, "ledger.view_ledger", pk=pk)
+    is_open = found.state == "proposed"
+    context = {
+        "correction": found,
+        "legs": desk.correction_legs(found),
+        "may_decide": is_open and request.user.has_perm("ledger.decide_correction", found),
+        "may_withdraw": is_open and request.user.has_perm("ledger.withdraw_correction", found),
+    }
+    return render(request, "ledger/correction.html", context)
+
+
+DECISIONS: dict[str, tuple[str, str, type[forms.Form], str]] = {
+    "approve": ("Approve", "It is posted at once, with both names.", ConfirmForm, "ledger.decide_correction"),
+    "refuse": ("Refuse", "Nothing is posted.", ReasonForm, "ledger.decide_correction"),
+    "withdraw": ("Withdraw", "Nothing is posted.", ConfirmForm, "ledger.withdraw_correction"),
+}
+
+
+@members_only
+def correction_decide(request: UserRequest, pk: int, decision: str) -> HttpResponseBase:
+    """Approve, refuse or take back a correction."""
+    if decision not in DECISIONS:
+        raise Http404
+    title, words, form_class, permission = DECISIONS[decision]
+    found = find_or_404(Correction.objects.all(), request.user, permission, pk=pk)
+
+    def work(data: dict[str, Any]) -> str:
+        service = getattr(services, f"correction_{decision}")
+        service(actor=request.user, correction=found, **data)
+        found.refresh_from_db()
+        return f"{found}: {found.get_state_display().lower()}."
+
+    return act(
+        request,
+        form_class(request.POST if request.method == "POST" else None),
+        title=f"{title} {found}?",
+        button=title,
+        words=words,
+        back=reverse("ledger:correction", args=[pk]),
+        work=work,
+    )
