@@ -13,8 +13,11 @@ class LedgerConfig(AppConfig):
         from ledger.reports.savings import Savings, Unattributed
         from ledger.reports.trial import TrialBalance
         from ledger.reports.usage import Chargeback, TagShowback, TeamShowback, UnitEconomics, UsageRecords
+        from ledger.verbs import VERBS
+        from teams import verbs
 
         register(Chargeback, TeamShowback, TagShowback, UnitEconomics, UsageRecords, Savings, Unattributed)
         register(TrialBalance, Journal, Statement, Accruals, ProviderReconciliation, InvoiceMatch)
         waiting.register(waiting.of_the_ledger)
         checks.register(checks.of_ledger)
+        verbs.register(VERBS)

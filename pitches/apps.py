@@ -7,5 +7,8 @@ class PitchesConfig(AppConfig):
     def ready(self) -> None:
         from ledger.reports.base import register
         from pitches.reports import AwardRegister
+        from pitches.verbs import VERBS
+        from teams import verbs
 
         register(AwardRegister)
+        verbs.register(VERBS)

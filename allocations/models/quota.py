@@ -100,6 +100,8 @@ class Hold(models.Model):
             models.CheckConstraint(condition=Q(amount__gte=0, calls__gte=0), name="hold_not_negative"),
             models.CheckConstraint(condition=Q(state__in=HoldState.values), name="hold_state_known"),
         ]
+        # Counted on every page of finance. The amount, which every call changes, stays out of the index.
+        indexes: ClassVar = [models.Index(fields=["quota"], condition=Q(state="unsettled"), name="hold_unsettled")]
 
     def __str__(self) -> str:
         return f"{self.worker_id} holds {self.amount} of {self.quota_id}"

@@ -201,10 +201,13 @@ def unsettled_holds() -> QuerySet[Hold]:
 
 def unsettled_count() -> int:
     """Return how many lines carry unsettled holds; a key's own hold is the same money seen again."""
-    return Hold.objects.filter(state=HoldState.UNSETTLED, amount__gt=0, quota__line__isnull=False).count()
+    return _unsettled_lines().count()
 
 
 def unsettled_total() -> Decimal:
     """Return the money that unsettled holds keep from being spent, in USD."""
-    rows = Hold.objects.filter(state=HoldState.UNSETTLED, quota__line__isnull=False)
-    return rows.aggregate(total=Sum("amount"))["total"] or ZERO
+    return _unsettled_lines().aggregate(total=Sum("amount"))["total"] or ZERO
+
+
+def _unsettled_lines() -> QuerySet[Hold]:
+    return Hold.objects.filter(state=HoldState.UNSETTLED, amount__gt=0, quota__line__isnull=False)

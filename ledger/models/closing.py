@@ -52,6 +52,8 @@ class Correction(models.Model):
                 fields=["reverses"], condition=Q(state="proposed"), name="correction_one_open_reversal"
             ),
         ]
+        # What waits is few of many, and is counted on every page of finance.
+        indexes: ClassVar = [models.Index(fields=["id"], condition=Q(state="proposed"), name="correction_waiting")]
 
     def __str__(self) -> str:
         return f"C-{self.pk}"

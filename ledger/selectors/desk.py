@@ -1,10 +1,7 @@
 """What finance's desk shows: years with their envelopes, periods, corrections."""
 
-from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 
-from django.db.models import F, Sum
 from djmoney.money import Money
 
 from ledger.models import (
@@ -16,58 +13,15 @@ from ledger.models import (
     FiscalYear,
     Period,
 )
-from ledger.models.journal import ENVELOPES
 from ledger.selectors.pages import EnvelopeRow
+from ledger.selectors.year import Envelopes, envelopes_of
 from teams.models import AuditEvent
 from teams.selectors import history_of
 
-ZERO = Decimal(0)
 
-
-@dataclass(frozen=True, slots=True)
-class YearRow:
-    """A fiscal year's budget in one currency: what came in, where it is now, what was used of it."""
-
-    year: FiscalYear
-    currency: str
-    funded: Money
-    reserve: Money
-    pools: Money
-    committed: Money
-    lines: Money
-
-    @property
-    def used(self) -> Money:
-        """Return what left the year's envelopes; of a converted currency, less what was converted away."""
-        return self.funded - self.reserve - self.pools - self.committed - self.lines
-
-
-def year_rows() -> list[YearRow]:
-    """Return every fiscal year and currency, newest first."""
-    found = AccountBalance.objects.filter(account__fiscal_year__isnull=False).values(
-        "account__fiscal_year", "currency", "account__account_class"
-    )
-    sums: dict[tuple[int, str], dict[str, Decimal]] = {}
-    for row in found.annotate(net=Sum(F("debits") - F("credits"))):
-        place = (row["account__fiscal_year"], row["currency"])
-        sums.setdefault(place, {})[row["account__account_class"]] = row["net"]
-    years = FiscalYear.objects.in_bulk({year for year, _ in sums})
-    rows = [_year_row(years[year], currency, net) for (year, currency), net in sums.items()]
-    return sorted(rows, key=lambda row: (row.year.starts_on, row.currency), reverse=True)
-
-
-def _year_row(year: FiscalYear, currency: str, net: dict[str, Decimal]) -> YearRow:
-    parts = [_brought_in(year, currency), *(net.get(name.value, ZERO) for name in ENVELOPES)]
-    return YearRow(year, currency, *(Money(part, currency) for part in parts))
-
-
-def _brought_in(year: FiscalYear, currency: str) -> Decimal:
-    """What funding, cuts, lapse and conversions brought into a year's reserve of a currency."""
-    kinds = ["fund", "supplement", "cut", "lapse", "conversion"]
-    reserves = Account.objects.filter(
-        fiscal_year=year, currency=currency, account_class=AccountClass.RESERVE, postings__entry__kind__in=kinds
-    )
-    return reserves.aggregate(total=Sum("postings__amount"))["total"] or ZERO
+def envelopes_by_year() -> list[Envelopes]:
+    """Return the envelopes of every fiscal year and currency, newest year first."""
+    return envelopes_of(FiscalYear.objects.order_by("-starts_on"))
 
 
 def year_of(day: date) -> FiscalYear | None:

@@ -1,27 +1,29 @@
 """How a fiscal year's money stands: where all of its budget is, and how fast it goes."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
-from django.db.models import F, Q, Sum
+from django.db.models import F, QuerySet, Sum
 
 from ledger.models import Account, AccountBalance, AccountClass, EntryKind, FiscalYear, Posting
-from ledger.selectors.journal import authority_account, current_fiscal_year, today
+from ledger.models.journal import ENVELOPES
+from ledger.selectors.journal import today
 from ledger.selectors.spend import charged_by_day, daily_pace, runs_out_on
-from teams.errors import Refused
 
 ZERO = Decimal(0)
+Nets = dict[tuple[str, str], Decimal]
+"""Balances by currency and account class."""
 OUTLIVE_A_YEAR = (AccountClass.METERED, AccountClass.ACCRUED, AccountClass.BILLED, AccountClass.VARIANCE)
 
 
 @dataclass(frozen=True, slots=True)
-class YearFigures:
+class Envelopes:
     """Where the budget of a fiscal year is, in one currency, as the journal has it.
 
-    `converted` is what other currencies gave to this one, less what it gave to them. What was used lies in the
-    providers' accounts, which outlive a year: their balances hold what earlier years used as well.
+    `converted` is what other currencies gave to this one, less what it gave to them.
     """
 
     year: FiscalYear
@@ -32,11 +34,6 @@ class YearFigures:
     pools: Decimal
     committed: Decimal
     lines: Decimal
-    metered: Decimal
-    accrued: Decimal
-    billed: Decimal
-    variance: Decimal
-    as_of: datetime
 
     @property
     def funded(self) -> Decimal:
@@ -53,10 +50,66 @@ class YearFigures:
         """Return what has left the year's envelopes: funded minus what is still in them."""
         return self.funded - self.reserve - self.promised
 
+
+@dataclass(frozen=True, slots=True)
+class YearFigures(Envelopes):
+    """The envelopes of a fiscal year beside what was used out of them, in one currency.
+
+    What was used lies in the providers' accounts, which outlive a year: their balances hold what earlier years used
+    as well.
+    """
+
+    metered: Decimal
+    accrued: Decimal
+    billed: Decimal
+    variance: Decimal
+    as_of: datetime
+
     @property
     def other_years(self) -> Decimal:
         """Return what the providers' accounts hold that the lines of other years paid."""
         return self.metered + self.accrued + self.billed + self.variance - self.used
+
+
+def envelopes_of(years: Iterable[FiscalYear]) -> list[Envelopes]:
+    """Return the envelopes of fiscal years in the order given, in two queries; each year's own currency first."""
+    years = list(years)
+    nets, converted = _nets(years), _converted(years)
+    return [
+        _envelopes(year, currency, nets[year.pk], converted.get((year.pk, currency), ZERO))
+        for year in years
+        for currency in _currencies(nets.get(year.pk, {}))
+    ]
+
+
+def _envelopes(year: FiscalYear, currency: str, nets: Nets, converted: Decimal) -> Envelopes:
+    parts = [nets.get((currency, name.value), ZERO) for name in ENVELOPES]
+    return Envelopes(year, currency, -nets.get((currency, AccountClass.AUTHORITY.value), ZERO), converted, *parts)
+
+
+def _currencies(nets: Nets) -> list[str]:
+    own = sorted({currency for currency, name in nets if name == AccountClass.AUTHORITY})
+    return own + sorted({currency for currency, name in nets if name == AccountClass.RESERVE} - set(own))
+
+
+def _nets(years: list[FiscalYear]) -> dict[int, Nets]:
+    rows = AccountBalance.objects.filter(account__fiscal_year__in=years)
+    found: dict[int, Nets] = {}
+    for year, currency, name, net in _summed(rows, "account__fiscal_year", "currency", "account__account_class"):
+        found.setdefault(year, {})[currency, name] = net
+    return found
+
+
+def _converted(years: list[FiscalYear]) -> dict[tuple[int, str], Decimal]:
+    postings = Posting.objects.filter(
+        account__fiscal_year__in=years, account__account_class=AccountClass.RESERVE, entry__kind=EntryKind.CONVERSION
+    )
+    rows = postings.values_list("account__fiscal_year", "currency").annotate(net=Sum("amount"))
+    return {(year, currency): net for year, currency, net in rows}
+
+
+def _summed(rows: QuerySet[AccountBalance], *by: str) -> QuerySet[AccountBalance, tuple[Any, ...]]:
+    return rows.values_list(*by).annotate(net=Sum(F("debits") - F("credits")))
 
 
 def year_figures() -> YearFigures | None:
@@ -66,55 +119,18 @@ def year_figures() -> YearFigures | None:
 
 def year_figures_by_currency() -> list[YearFigures]:
     """Return how today's fiscal year stands, its own currency first; empty before its first funding."""
-    try:
-        year = current_fiscal_year()
-    except Refused:
-        return []
-    own = authority_account(year).currency
-    sums = _sums(year)
-    converted = _converted(year)
-    others = sorted({currency for currency, name in sums if name == AccountClass.RESERVE} - {own})
+    day = today()
+    envelopes = envelopes_of(FiscalYear.objects.filter(starts_on__lte=day, ends_on__gte=day))
+    providers = AccountBalance.objects.filter(account__account_class__in=OUTLIVE_A_YEAR)
+    used = {(currency, name): net for currency, name, net in _summed(providers, "currency", "account__account_class")}
     now = datetime.now(UTC)
-    return [_figures(year, currency, sums, converted.get(currency, ZERO), now) for currency in (own, *others)]
+    return [_figures(one, used, now) for one in envelopes]
 
 
-def _figures(
-    year: FiscalYear, currency: str, sums: dict[tuple[str, str], Decimal], converted: Decimal, now: datetime
-) -> YearFigures:
-    def net(name: AccountClass) -> Decimal:
-        return sums.get((currency, name.value), ZERO)
-
-    return YearFigures(
-        year=year,
-        currency=currency,
-        authority=-net(AccountClass.AUTHORITY),
-        converted=converted,
-        reserve=net(AccountClass.RESERVE),
-        pools=net(AccountClass.POOL),
-        committed=net(AccountClass.COMMITTED),
-        lines=net(AccountClass.LINE),
-        metered=net(AccountClass.METERED),
-        accrued=net(AccountClass.ACCRUED),
-        billed=net(AccountClass.BILLED),
-        variance=net(AccountClass.VARIANCE),
-        as_of=now,
-    )
-
-
-def _sums(year: FiscalYear) -> dict[tuple[str, str], Decimal]:
-    """Return the balances of the year's accounts and of those that outlive it, by currency and class."""
-    meant = Q(account__fiscal_year=year) | Q(account__account_class__in=OUTLIVE_A_YEAR)
-    rows = AccountBalance.objects.filter(meant).values("currency", "account__account_class")
-    return {
-        (row["currency"], row["account__account_class"]): row["net"]
-        for row in rows.annotate(net=Sum(F("debits") - F("credits")))
-    }
-
-
-def _converted(year: FiscalYear) -> dict[str, Decimal]:
-    reserves = Account.objects.filter(fiscal_year=year, account_class=AccountClass.RESERVE)
-    rows = Posting.objects.filter(account__in=reserves, entry__kind=EntryKind.CONVERSION).values("currency")
-    return {row["currency"]: row["net"] for row in rows.annotate(net=Sum("amount"))}
+def _figures(one: Envelopes, used: Nets, now: datetime) -> YearFigures:
+    kept: dict[str, Any] = {part.name: getattr(one, part.name) for part in fields(one)}
+    outside = {name.value: used.get((one.currency, name.value), ZERO) for name in OUTLIVE_A_YEAR}
+    return YearFigures(**kept, **outside, as_of=now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from teams.access import UserRequest, allowed_only, members_only, visible_or_404
 def budget(request: UserRequest) -> HttpResponse:
     """Show each fiscal year's envelopes, the delegated pools and the exchange rates, and what can be done."""
     context = {
-        "years": desk.year_rows(),
+        "years": desk.envelopes_by_year(),
         "delegated": desk.delegated_pools(),
         "rates": ExchangeRate.objects.select_related("recorded_by").order_by("-valid_on", "base", "quote")[:20],
         "may_fund": request.user.has_perm("ledger.fund_year"),

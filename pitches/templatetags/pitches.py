@@ -99,28 +99,3 @@ def percent(share: Decimal) -> str:
 def count(value: int) -> str:
     """Write a whole number with its thousands set off."""
     return f"{value:,}"
-
-
-EVENTS = {
-    "pitch.create": "Begun",
-    "pitch.submit": "Submitted",
-    "pitch.return": "Returned by the committee",
-    "pitch.take_in": "Taken into review",
-    "pitch.shortlist": "Put on the ballot",
-    "pitch.offer": "Offer made",
-    "pitch.waitlist": "Waitlisted",
-    "pitch.decline": "Declined",
-    "pitch.fund": "Offer accepted",
-    "pitch.lapse": "Lapsed",
-    "pitch.withdraw": "Withdrawn",
-    "pitch.carry_over": "Carried over to another round",
-    "pitch.recuse": "A member was recused",
-    "pitch.conflict_judge": "A conflict was judged",
-    "pitch.decide": "A tentative decision was taken",
-}
-
-
-@register.filter
-def event_words(verb: str) -> str:
-    """Say what happened in words."""
-    return EVENTS.get(verb, verb)

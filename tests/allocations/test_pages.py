@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from allocations.models import KeyState, Quota, QuotaKey
 from allocations.secrets import digest
+from allocations.selectors.pages import unsettled_count
 from allocations.services import key_issue, key_revoke
 from ledger.models import AiModel
 from ledger.selectors import today
@@ -385,6 +386,19 @@ def test_the_nav_tells_finance_of_unsettled_lines(budget: Budget) -> None:
     nav = page_of(budget.company.client(budget.company.hana).get("/")).one("nav", aria_label="Main")
 
     assert nav.one("a", href="/allocations/unsettled/").text == "Unsettled holds 1"
+
+
+def test_unsettled_holds_are_counted_from_an_index_of_their_own(budget: Budget) -> None:
+    with connection.cursor() as cursor:
+        # A table of a few rows is read whole; what is asked is whether a long one has to be.
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    with CaptureQueriesContext(connection) as asked:
+        assert unsettled_count() == 0
+        (query,) = asked.captured_queries
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {query['sql']}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "hold_unsettled" in plan
 
 
 def test_a_call_asks_nothing_of_pages_that_team_members_lost(budget: Budget) -> None:

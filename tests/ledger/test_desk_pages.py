@@ -3,14 +3,16 @@
 from decimal import Decimal
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
-from ledger.models import Correction, EntryKind, JournalEntry, Period, PeriodState
+from ledger.models import Correction, CorrectionState, EntryKind, JournalEntry, Period, PeriodState
 from ledger.selectors import balance, reserve_account, today
 from ledger.services import fiscal_year_open
 from tests.budget import Budget
 from tests.cast import PEOPLE
-from tests.pages import page_of
+from tests.pages import page_of, rows
 
 READERS, FINANCE = {"hana", "jo"}, {"hana"}
 PAGES = {
@@ -69,6 +71,29 @@ def test_finance_adds_and_cuts_and_what_was_typed_stays_when_it_is_refused(budge
     assert balance(reserve_account()).amount == 1000
 
 
+def test_the_budget_of_many_years_takes_as_many_queries_as_of_one(budget: Budget, hana: Client) -> None:
+    def asked() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert hana.get("/ledger/budget/").status_code == 200
+        return len(queries)
+
+    asked()
+    of_one, first = asked(), today().replace(month=1, day=1)
+    for earlier in (1, 2, 3):
+        fiscal_year_open(actor=budget.company.system, first_day=first.replace(year=first.year - earlier))
+
+    assert asked() == of_one
+    years = [row[0].split()[0] for row in rows(hana.get("/ledger/budget/"), "Fiscal years, table")]
+    assert years == [f"FY{first.year - earlier}" for earlier in range(4)]
+
+
+def test_what_waits_is_counted_from_an_index_of_its_own(budget: Budget) -> None:
+    with connection.cursor() as cursor:
+        # A table of a few rows is read whole; what is asked is whether a long one has to be.
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    assert "Scan using correction_waiting" in Correction.objects.filter(state=CorrectionState.PROPOSED).explain()
+
+
 def test_finance_delegates_records_a_rate_and_converts(budget: Budget, hana: Client) -> None:
     unit, year = budget.company.insurance, reserve_account().fiscal_year
     assert year is not None
@@ -107,7 +132,7 @@ def test_a_month_is_closed_page_by_page_and_reopened_by_two(budget: Budget, hana
     assert hana.post(f"/ledger/reopenings/{asked.pk}/grant/").status_code == 404
     lou.post(f"/ledger/reopenings/{asked.pk}/grant/")
     assert Period.objects.get(pk=month.pk).state == PeriodState.OPEN
-    assert "granted the reopening" in page_of(hana.get(url)).text
+    assert "Granted the reopening" in page_of(hana.get(url)).text
 
 
 def test_an_adjustment_is_proposed_with_postings_that_balance_and_posted_by_another(
