@@ -129,7 +129,7 @@ def year_figures_by_currency() -> list[YearFigures]:
 
 def _figures(one: Envelopes, used: Nets, now: datetime) -> YearFigures:
     kept: dict[str, Any] = {part.name: getattr(one, part.name) for part in fields(one)}
-    outside = {name.value: used.get((one.currency, name.value), ZERO) for name in OUTLIVE_A_YEAR}
+    outside: dict[str, Any] = {name.value: used.get((one.currency, name.value), ZERO) for name in OUTLIVE_A_YEAR}
     return YearFigures(**kept, **outside, as_of=now)
 
 
