@@ -164,7 +164,7 @@ CHECKS = (
     ),
     Check(
         9,
-        "corrections have a second person and a reason",
+        "corrections and conversions have a second person and a reason",
         """
         SELECT format('%s %s: %s', e.kind, e.id, fault), format('/ledger/journal/J-%s/', e.id)
           FROM ledger_journalentry e LEFT JOIN ledger_journalentry r ON r.id = e.reverses_id
@@ -172,7 +172,8 @@ CHECKS = (
               SELECT 'has no reason' AS fault WHERE btrim(e.reason) = ''
               UNION ALL SELECT 'nobody approved it' WHERE e.approved_by_id IS NULL
               UNION ALL SELECT 'its own actor approved it' WHERE e.approved_by_id = e.actor_id) faults
-         WHERE e.kind = 'adjustment' OR (e.kind = 'reversal' AND r.kind IS DISTINCT FROM 'accrual') ORDER BY e.id
+         WHERE e.kind IN ('adjustment', 'conversion') OR (e.kind = 'reversal' AND r.kind IS DISTINCT FROM 'accrual')
+         ORDER BY e.id
         """,
     ),
     Check(

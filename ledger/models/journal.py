@@ -231,6 +231,11 @@ class JournalEntry(models.Model):
                 condition=~Q(kind="adjustment") | Q(approved_by__isnull=False),
                 name="entry_adjustment_is_approved",
             ),
+            # Its second person is whoever recorded the exchange rate.
+            models.CheckConstraint(
+                condition=~Q(kind="conversion") | Q(approved_by__isnull=False),
+                name="entry_conversion_is_approved",
+            ),
         ]
         indexes: ClassVar = [models.Index(fields=["effective_on", "id"], name="entry_by_date")]
 

@@ -53,7 +53,7 @@ def exchange_rate_record(
 def exchange_rate_on(base: str, quote: str, day: date) -> ExchangeRate:
     """Return the latest rate at or before a day. Raises Refused (no_exchange_rate)."""
     rows = ExchangeRate.objects.filter(base=base, quote=quote, valid_on__lte=day)
-    rate = rows.order_by("-valid_on").first()
+    rate = rows.select_related("recorded_by").order_by("-valid_on").first()
     if rate is None:
         raise Refused(f"No rate {base}/{quote} is recorded for {day} or before.", code="no_exchange_rate")
     return rate
@@ -73,7 +73,9 @@ def reserve_convert(
     """Turn money of a year's reserve into another currency's reserve, at the dated rate.
 
     The result is rounded half to even to cents; the rest below a cent stays in the trading account's favour.
-    Raises NotAllowed, Refused (amount_not_positive, reason_missing, no_exchange_rate, same_currency, overdraft).
+    It takes two people: who recorded the rate is the entry's approver, and cannot be the one who converts.
+    Raises NotAllowed, Refused (amount_not_positive, reason_missing, no_exchange_rate, same_currency, second_person,
+    overdraft).
     """
     require(actor, "ledger.fund_year", message="Only finance converts budget.")
     given = exact_money(amount)
@@ -85,6 +87,7 @@ def reserve_convert(
         raise Refused("It is in that currency already.", code="same_currency", field="into")
     day = effective_on or today()
     rate = exchange_rate_on(currency, into, day)
+    _require_second_person(actor, rate)
     got = (given.amount * rate.rate).quantize(CENT, ROUND_HALF_EVEN)
     entry = entry_post(
         actor=actor,
@@ -100,10 +103,20 @@ def reserve_convert(
         effective_on=day,
         reason=reason,
         memo=f"{currency} to {into} at {plain(rate.rate)} ({rate.source}, {rate.valid_on})",
+        approved_by=rate.recorded_by,
     )
     if entry.is_new:
         audit_record(actor=actor, verb="budget.convert", target=year, reason=reason, details={"entry": entry.pk})
     return entry
+
+
+def _require_second_person(actor: User, rate: ExchangeRate) -> None:
+    if rate.recorded_by_id == actor.pk:
+        raise Refused(
+            f"You recorded the rate {rate.base}/{rate.quote} of {rate.valid_on} yourself; another person of finance has"
+            " to convert at it.",
+            code="second_person",
+        )
 
 
 def trading_account(currency: str) -> Account:

@@ -85,7 +85,8 @@ ACTIONS = {
     "rate_record": Action(
         "Record an exchange rate",
         "Record",
-        "A recorded rate never changes; another day's rate is another one.",
+        "A recorded rate never changes; another day's rate is another one. "
+        "Who records a rate leaves it to another person to convert at it.",
         services.exchange_rate_record,
         RateForm,
         lambda _, rate: f"Recorded: {rate}.",
@@ -94,7 +95,8 @@ ACTIONS = {
     "convert": Action(
         "Convert reserve",
         "Convert",
-        "One entry through the trading accounts of both currencies, at the recorded rate of the day.",
+        "One entry through the trading accounts of both currencies, at the recorded rate of the day. "
+        "It takes two people: whoever recorded that rate does not convert at it.",
         services.reserve_convert,
         ConvertForm,
         lambda _, entry: f"Converted: {entry.memo}.",

@@ -181,6 +181,17 @@ def test_the_approver_of_an_entry_is_not_its_author(app: psycopg.Connection, boo
         )
 
 
+def test_a_conversion_has_a_second_person(app: psycopg.Connection, books: Books) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match="entry_conversion_is_approved"):
+        app.execute(
+            """INSERT INTO ledger_journalentry
+               (kind, source, key, fingerprint, period_id, effective_on, actor_id, reason, memo)
+               SELECT 'conversion', 'raw', 'k', '', id, starts_on, %s, 'Euro', '' FROM ledger_period
+                WHERE now()::date BETWEEN starts_on AND ends_on""",
+            (books.actor.pk,),
+        )
+
+
 def test_an_approved_rate_never_changes(owner: psycopg.Connection, books: Books) -> None:
     owner.execute(
         """WITH p AS (INSERT INTO ledger_provider (name, dialect, base_url, credential_encrypted, is_enabled)

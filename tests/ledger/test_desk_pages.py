@@ -94,7 +94,7 @@ def test_what_waits_is_counted_from_an_index_of_its_own(budget: Budget) -> None:
     assert "Scan using correction_waiting" in Correction.objects.filter(state=CorrectionState.PROPOSED).explain()
 
 
-def test_finance_delegates_records_a_rate_and_converts(budget: Budget, hana: Client) -> None:
+def test_finance_delegates_records_a_rate_and_another_converts_at_it(budget: Budget, hana: Client, lou: Client) -> None:
     unit, year = budget.company.insurance, reserve_account().fiscal_year
     assert year is not None
     hana.post("/ledger/budget/delegate/", {"unit": unit.pk, "amount": "100", "reason": "They know best"})
@@ -103,15 +103,21 @@ def test_finance_delegates_records_a_rate_and_converts(budget: Budget, hana: Cli
         "/ledger/budget/exchange-rate/",
         {"base": "USD", "quote": "EUR", "rate": "0.9", "valid_on": day, "source": "Central bank"},
     )
-    hana.post(
-        "/ledger/budget/convert/",
-        {"year": year.pk, "amount": "50", "into": "EUR", "effective_on": day, "reason": "A team pays in euro"},
-    )
+    typed = {"year": year.pk, "amount": "50", "into": "EUR", "effective_on": day, "reason": "A team pays in euro"}
+    refused = hana.post("/ledger/budget/convert/", typed)
+    assert refused.status_code == 422
+    assert "another person of finance has to convert at it" in page_of(refused).text
+    assert page_of(refused).one("input", name="amount").attrs["value"] == "50"
+    assert lou.post("/ledger/budget/convert/", typed).status_code == 302
 
-    words = page_of(hana.get("/ledger/budget/")).text
+    page = hana.get("/ledger/budget/")
+    words = page_of(page).text
 
     assert "Insurance" in words
     assert "€45.00" in words
+    (row,) = rows(page, "Exchange rates, table")
+    assert row[:4] == [f"{today():%-d %b %Y}", "USD/EUR", "0.9", "Central bank"]
+    assert row[4].startswith("Hana Example, ")
     assert balance(reserve_account()).amount == 250
 
 

@@ -129,7 +129,7 @@ def test_another_year_is_not_counted_but_for_what_the_providers_accounts_hold(bu
 def test_other_currencies_have_rows_of_their_own(budget: Budget) -> None:
     company, year = budget.company, FiscalYear.objects.get()
     exchange_rate_record(
-        actor=company.hana, base="USD", quote="EUR", valid_on=today(), rate=Decimal("0.9"), source="ECB"
+        actor=company.lou, base="USD", quote="EUR", valid_on=today(), rate=Decimal("0.9"), source="ECB"
     )
     reserve_convert(actor=company.hana, year=year, amount=usd("100"), into="EUR", reason="Paris pays in euro", key="1")
 

@@ -6,6 +6,7 @@ runs on in the year after it.
 
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -246,11 +247,11 @@ def test_a_reversal_is_proposed_once_and_usage_is_not_reversed(year: Year) -> No
 
 
 def test_a_conversion_goes_through_the_trading_accounts_at_the_rate_of_the_day(year: Year) -> None:
-    hana, day = year.company.hana, year.over.starts_on + timedelta(days=9)
+    hana, lou, day = year.company.hana, year.company.lou, year.over.starts_on + timedelta(days=9)
     rate, reason = Decimal("0.923457"), "A team pays in euro"
     with pytest.raises(Refused, match="No rate USD/EUR"):
         reserve_convert(actor=hana, year=year.over, amount=usd(100), into="EUR", reason=reason, key="1")
-    exchange_rate_record(actor=hana, base="USD", quote="EUR", valid_on=day, rate=rate, source="Central bank")
+    exchange_rate_record(actor=lou, base="USD", quote="EUR", valid_on=day, rate=rate, source="Central bank")
     with pytest.raises(Refused, match="already"):
         exchange_rate_record(actor=hana, base="USD", quote="EUR", valid_on=day, rate=Decimal(1), source="A friend")
 
@@ -264,6 +265,21 @@ def test_a_conversion_goes_through_the_trading_accounts_at_the_rate_of_the_day(y
     for row in trial_balance():
         totals[row.account.currency] = totals.get(row.account.currency, Decimal(0)) + row.balance
     assert totals == {"USD": 0, "EUR": 0}
+
+
+def test_who_recorded_the_rate_does_not_convert_at_it(year: Year) -> None:
+    hana, lou, day = year.company.hana, year.company.lou, year.over.starts_on
+    rate: Any = {"base": "USD", "quote": "EUR", "rate": Decimal("0.9"), "source": "Central bank"}
+    exchange_rate_record(actor=hana, valid_on=day, **rate)
+    exchange_rate_record(actor=lou, valid_on=day, **rate)  # said again, it stays hers
+    asked: Any = {"year": year.over, "amount": usd(100), "into": "EUR", "reason": "A team pays in euro"}
+
+    with pytest.raises(Refused, match="You recorded the rate USD/EUR of") as refused:
+        reserve_convert(actor=hana, **asked)
+    assert refused.value.code == "second_person"
+
+    entry = reserve_convert(actor=lou, **asked)
+    assert (entry.actor, entry.approved_by) == (lou, hana)
 
 
 def test_at_the_end_what_nobody_committed_lapses(year: Year) -> None:
