@@ -2,12 +2,14 @@
 
 from django.urls import path
 
-from allocations import views
+from allocations import views, views_finance
 
 app_name = "allocations"
 urlpatterns = [
     path("", views.allocation_list, name="list"),
-    path("unsettled/", views.unsettled, name="unsettled"),
+    path("unsettled/", views_finance.unsettled, name="unsettled"),
+    path("year-end/", views_finance.year_ends, name="year_ends"),
+    path("year-end/<str:name>/", views_finance.year_end, name="year_end"),
     path("<str:number>/", views.allocation_page, name="allocation"),
     path("<str:number>/burn-down.csv", views.burn_down_csv, name="burn_down_csv"),
     path("<str:number>/keys/new/", views.key_new, name="key_new"),

@@ -17,7 +17,7 @@ from allocations.models import Allocation, KeyState, QuotaKey
 from allocations.selectors import pages
 from ledger.exports import csv_response
 from ledger.money import plain
-from teams.access import UserRequest, allowed_only, members_only, visible_or_404
+from teams.access import UserRequest, members_only, visible_or_404
 from teams.errors import Refused
 from teams.forms import form_refuse, form_status
 from teams.paging import page_mark
@@ -181,14 +181,6 @@ def key_resume(request: UserRequest, number: str, pk: int) -> HttpResponseBase:
             messages.success(request, f"{key.name} may spend again.")
             return redirect("allocations:key", number=key.allocation.number, pk=key.pk)
     return _key_page(request, key, resume_form=form)
-
-
-@require_safe
-@allowed_only("allocations.view_hold")
-def unsettled(request: UserRequest) -> HttpResponse:
-    """Show what calls hold whose process went away: counted against the limit until it is known what they cost."""
-    context = {"holds": pages.unsettled_holds(), "total": pages.unsettled_total()}
-    return render(request, "allocations/unsettled.html", context)
 
 
 def _allocation(request: UserRequest, number: str, permission: str = "allocations.view_allocation") -> Allocation:

@@ -72,6 +72,7 @@ SHOTS = [
     Shot("key-secret", LEAD, ["/allocations/", r"~/A-\d+/$", r"~/keys/new/$"], press="Issue the key", fill="name"),
     Shot("key", LEAD, ["/allocations/", r"~/allocations/A-\d+/$", r"~/keys/\d+/$"]),
     Shot("key-stop", LEAD, ["/allocations/", r"~/allocations/A-\d+/$", r"~/keys/\d+/$", r"~/stop/$"]),
+    Shot("year-ends", FINANCE, ["/allocations/year-end/"]),
     Shot("unsettled", FINANCE, ["/allocations/unsettled/"]),
     Shot("rounds", LEAD, ["/rounds/"]),
     Shot("round", LEAD, ["/rounds/", r"~/rounds/\d+/$"]),

@@ -11,7 +11,7 @@ from allocations.services.allocation import (
 from allocations.services.grant import grant_make
 from allocations.services.keys import key_cap_set, key_issue, key_resume, key_revoke, key_rotate, key_suspend
 from allocations.services.sweep import sweep_run
-from allocations.services.year_end import year_end
+from allocations.services.year_end import year_return
 
 __all__ = [
     "allocation_activate",
@@ -28,5 +28,5 @@ __all__ = [
     "key_rotate",
     "key_suspend",
     "sweep_run",
-    "year_end",
+    "year_return",
 ]

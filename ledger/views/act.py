@@ -16,9 +16,20 @@ Work = Callable[[dict[str, Any]], str]
 
 
 def act(
-    request: UserRequest, form: forms.Form, *, title: str, button: str, words: str, back: str, work: Work
+    request: UserRequest,
+    form: forms.Form,
+    *,
+    title: str,
+    button: str,
+    words: str,
+    back: str,
+    work: Work,
+    aside: str = "",
 ) -> HttpResponseBase:
-    """Show what an action means, and do it: `work` calls the service and returns what to say afterwards."""
+    """Show what an action means, and do it: `work` calls the service and returns what to say afterwards.
+
+    `aside` is a template that says where else to go.
+    """
     if request.method == "POST" and form.is_valid():
         try:
             done = work(form.cleaned_data)
@@ -27,5 +38,5 @@ def act(
         else:
             messages.success(request, done)
             return redirect(back)
-    context = {"form": form, "title": title, "button": button, "words": words, "back": back}
+    context = {"form": form, "title": title, "button": button, "words": words, "back": back, "aside": aside}
     return render(request, "ledger/act.html", context, status=form_status(form))

@@ -37,7 +37,7 @@ def budget(request: UserRequest) -> HttpResponse:
 class Action:
     """What an action of the budget says and asks before, what it does, and what it says afterwards.
 
-    `service` takes the form's data by name; `done` gets them and what the service returned.
+    `service` takes the form's data by name; `done` gets them and what the service returned. `aside` is a template.
     """
 
     title: str
@@ -47,6 +47,7 @@ class Action:
     form_class: type[forms.Form]
     done: Callable[[dict[str, Any], Any], str]
     permission: str = "ledger.fund_year"
+    aside: str = ""
 
 
 ACTIONS = {
@@ -81,6 +82,7 @@ ACTIONS = {
         services.year_lapse,
         LapseForm,
         lambda data, entries: f"The rest of {data['year']} has lapsed: {len(entries)} entries.",
+        aside="ledger/parts/lapse.html",
     ),
     "rate_record": Action(
         "Record an exchange rate",
@@ -122,6 +124,7 @@ def budget_action(request: UserRequest, name: str) -> HttpResponseBase:
         words=action.words,
         back=reverse("ledger:budget"),
         work=work,
+        aside=action.aside,
     )
 
 
