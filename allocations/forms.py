@@ -68,6 +68,17 @@ class CapForm(forms.Form):
     reason = forms.CharField(max_length=300, required=False, label="Reason", help_text="Kept in the key's history.")
 
 
+class SwitchForm(forms.Form):
+    """Why an allocation is suspended or resumed."""
+
+    reason = forms.CharField(
+        max_length=300,
+        label="Reason",
+        help_text="The team reads it here and in the inbox of the owner.",
+        error_messages={"required": "Say why: the team will ask."},
+    )
+
+
 class StopForm(forms.Form):
     """Why a key is stopped or let go on."""
 

@@ -35,6 +35,7 @@ may_view = oversees | is_member | is_unit_head
 
 allow("allocations", is_platform_admin | is_auditor)
 allow("allocations.view_allocation", may_view)
+allow("allocations.suspend_allocation", is_finance | is_platform_admin | is_system)
 allow("allocations.view_allocationline", may_view)
 allow("allocations.view_quotakey", may_view)
 allow("allocations.issue_key", is_member | is_system)

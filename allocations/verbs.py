@@ -1,6 +1,12 @@
 """The verbs of the history of allocations and keys, in words."""
 
 VERBS = {
+    "allocation.create": "Given",
+    "allocation.activate": "Started",
+    "allocation.suspend": "Suspended",
+    "allocation.resume": "Resumed",
+    "allocation.expire": "Ended",
+    "allocation.return": "Gave back what was not spent",
     "key.issue": "Issued",
     "key.rotate": "New secret",
     "key.cap_set": "Cap changed",

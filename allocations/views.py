@@ -12,8 +12,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from allocations import selectors, services, tables
-from allocations.forms import CapForm, KeyForm, RotateForm, StopForm
-from allocations.models import Allocation, KeyState, QuotaKey
+from allocations.forms import CapForm, KeyForm, RotateForm, StopForm, SwitchForm
+from allocations.models import Allocation, AllocationState, KeyState, QuotaKey
 from allocations.selectors import pages
 from ledger.exports import csv_response
 from ledger.money import plain
@@ -65,8 +65,41 @@ def allocation_page(request: UserRequest, number: str) -> HttpResponse:
         "keys": rows,
         "usable": sum(row.key.state == KeyState.ACTIVE for row in rows),
         "may_issue": request.user.has_perm("allocations.issue_key", allocation),
+        "may_suspend": request.user.has_perm("allocations.suspend_allocation", allocation),
+        "history": history_of("allocations.allocation", allocation.pk),
     }
     return render(request, "allocations/allocation.html", context)
+
+
+SWITCHES = {
+    "suspend": (services.allocation_suspend, AllocationState.ACTIVE, "is suspended"),
+    "resume": (services.allocation_resume, AllocationState.SUSPENDED, "may be spent again"),
+}
+
+
+@members_only
+def allocation_switch(request: UserRequest, number: str, action: str) -> HttpResponseBase:
+    """Say in numbers what suspending or resuming an allocation does, and do it with a reason."""
+    service, needed, done = SWITCHES[action]
+    allocation = _allocation(request, number, "allocations.suspend_allocation")
+    form = SwitchForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            service(actor=request.user, allocation=allocation, reason=form.cleaned_data["reason"])
+        except Refused as error:
+            form_refuse(form, error)
+        else:
+            messages.success(request, f"{allocation.number} {done}.")
+            return redirect("allocations:allocation", number=allocation.number)
+    context = {
+        "allocation": allocation,
+        "action": action,
+        "fits": allocation.state == needed,
+        "load": pages.key_load(allocation),
+        "figures": selectors.quota_figures(allocation),
+        "form": form,
+    }
+    return render(request, "allocations/allocation_switch.html", context, status=form_status(form))
 
 
 @require_safe

@@ -68,6 +68,7 @@ SHOTS = [
     Shot("people", OPERATOR, ["/people/"]),
     Shot("allocations", FINANCE, ["/allocations/"]),
     Shot("allocation", LEAD, ["/allocations/", r"~/allocations/A-\d+/$"]),
+    Shot("allocation-suspend", FINANCE, ["/allocations/", r"~/allocations/A-\d+/$", r"~/suspend/$"]),
     Shot("key-new", LEAD, ["/allocations/", r"~/allocations/A-\d+/$", r"~/keys/new/$"]),
     Shot("key-secret", LEAD, ["/allocations/", r"~/A-\d+/$", r"~/keys/new/$"], press="Issue the key", fill="name"),
     Shot("key", LEAD, ["/allocations/", r"~/allocations/A-\d+/$", r"~/keys/\d+/$"]),

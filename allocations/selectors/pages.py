@@ -90,6 +90,27 @@ def key_rows(allocation: Allocation) -> list[KeyRow]:
     return sorted(rows, key=lambda row: row.key.state == KeyState.REVOKED)
 
 
+@dataclass(frozen=True, slots=True)
+class KeyLoad:
+    """What goes through the keys of an allocation; money in its currency."""
+
+    usable: int
+    calls_24h: int
+    spent_24h: Decimal
+    in_flight: int
+
+
+def key_load(allocation: Allocation) -> KeyLoad:
+    """Return what goes through all keys of an allocation together."""
+    rows = key_rows(allocation)
+    return KeyLoad(
+        usable=sum(row.key.state == KeyState.ACTIVE for row in rows),
+        calls_24h=sum(row.calls_24h for row in rows),
+        spent_24h=sum((row.spent_24h for row in rows), ZERO),
+        in_flight=sum(row.in_flight for row in rows),
+    )
+
+
 def key_row(key: QuotaKey) -> KeyRow:
     """Return one key as its page shows it."""
     found = _keys_with_facts().get(pk=key.pk)

@@ -15,7 +15,7 @@ from ledger.services import Leg, account_open, entry_post
 from teams.access import require
 from teams.errors import Refused, WrongState, require_reason
 from teams.models import Team, User
-from teams.services import audit_record
+from teams.services import audit_record, notification_send
 
 
 @transaction.atomic
@@ -127,14 +127,44 @@ def _line_open(allocation: Allocation, tier: Tier) -> AllocationLine:
     return AllocationLine.objects.create(allocation=allocation, tier=tier, account=account)
 
 
+@transaction.atomic
 def allocation_suspend(*, actor: User, allocation: Allocation, reason: str) -> Allocation:
-    """Stop every key of an allocation until it is resumed. Raises WrongState or Refused (reason_missing)."""
-    return _move(actor, allocation, AllocationState.SUSPENDED, "allocation.suspend", reason)
+    """Stop every key of an allocation until it is resumed, and tell its owner; calls in flight finish.
+
+    Raises NotAllowed, WrongState, Refused (reason_missing).
+    """
+    _require_may_stop(actor, allocation)
+    suspended = _move(actor, allocation, AllocationState.SUSPENDED, "allocation.suspend", reason)
+    _tell_owner(suspended, "is suspended", reason)
+    return suspended
 
 
+@transaction.atomic
 def allocation_resume(*, actor: User, allocation: Allocation, reason: str) -> Allocation:
-    """Let the keys of an allocation spend again. Raises WrongState or Refused (reason_missing)."""
-    return _move(actor, allocation, AllocationState.ACTIVE, "allocation.resume", reason)
+    """Let the keys of a suspended allocation spend again, and tell its owner.
+
+    Raises NotAllowed, WrongState unless it is suspended, Refused (reason_missing).
+    """
+    _require_may_stop(actor, allocation)
+    if Allocation.objects.select_for_update().get(pk=allocation.pk).state != AllocationState.SUSPENDED:
+        raise WrongState(f"{allocation.number} is not suspended.")
+    resumed = _move(actor, allocation, AllocationState.ACTIVE, "allocation.resume", reason)
+    _tell_owner(resumed, "may be spent again", reason)
+    return resumed
+
+
+def _require_may_stop(actor: User, allocation: Allocation) -> None:
+    words = "Only finance and platform admins suspend and resume an allocation."
+    require(actor, "allocations.suspend_allocation", allocation, message=words)
+
+
+def _tell_owner(allocation: Allocation, what: str, reason: str) -> None:
+    notification_send(
+        user=allocation.owner,
+        title=f"{allocation.number} {allocation.name} {what}",
+        body=reason,
+        url=f"/allocations/{allocation.number}/",
+    )
 
 
 def allocation_activate(*, actor: User, allocation: Allocation) -> Allocation:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from allocations.models import Allocation, StopBehaviour
-from allocations.services import key_cap_set, key_issue, key_revoke
+from allocations.services import allocation_resume, allocation_suspend, key_cap_set, key_issue, key_revoke
 from ledger.models import Tier
 from tests.allocations.gateways import NOWHERE, House, Purse, chat, gateway, sandbox
 from tests.conftest import FreshDatabase
@@ -38,6 +38,12 @@ def urls(module_database: FreshDatabase, house: House) -> Iterator[list[str]]:
 def status(url: str, purse: Purse, model: str = "tank-medium") -> int:
     answer = httpx.post(f"{url}/v1/chat/completions", headers=purse.bearer, json=chat(model, max_tokens=20))
     return answer.status_code
+
+
+def words(url: str, purse: Purse) -> str:
+    answer = httpx.post(f"{url}/v1/chat/completions", headers=purse.bearer, json=chat(max_tokens=20))
+    told: str = answer.json()["error"]["message"]
+    return told
 
 
 def test_a_revocation_reaches_every_gateway_within_a_second(urls: list[str], house: House) -> None:
@@ -82,6 +88,18 @@ def test_a_changed_allocation_is_seen(urls: list[str], house: House) -> None:
     assert status(urls[0], purse) == 429
     Allocation.objects.filter(pk=purse.allocation.pk).update(stop_behaviour=StopBehaviour.FALL)
     until(lambda: status(urls[0], purse) == 200, within=1)
+
+
+def test_a_suspension_reaches_every_gateway_within_a_second_and_so_does_its_end(urls: list[str], house: House) -> None:
+    purse = house.purse(lines={Tier.STANDARD: "5", Tier.ECONOMY: "5"}, stop=StopBehaviour.FALL)
+    assert [status(url, purse) for url in urls] == [200, 200]
+    allocation_suspend(actor=house.actor, allocation=purse.allocation, reason="Under review")
+    assert [status(url, purse) for url in urls] == [403, 403]  # the quotas are closed: no memory matters
+    suspended = f"Allocation {purse.allocation.number} is suspended."
+    until(lambda: [words(url, purse) for url in urls] == [suspended, suspended], within=1)
+
+    allocation_resume(actor=house.actor, allocation=purse.allocation, reason="All is well")
+    until(lambda: [status(url, purse) for url in urls] == [200, 200], within=1)
 
 
 def test_a_cap_holds_from_the_moment_it_is_set(urls: list[str], house: House) -> None:

@@ -10,12 +10,13 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from allocations.models import KeyState, Quota, QuotaKey
+from allocations.models import Allocation, AllocationState, KeyState, Quota, QuotaKey
 from allocations.secrets import digest
 from allocations.selectors.pages import unsettled_count
-from allocations.services import key_issue, key_revoke
+from allocations.services import allocation_resume, key_issue, key_revoke
 from ledger.models import AiModel
 from ledger.selectors import today
+from teams.errors import WrongState
 from tests.budget import Budget
 from tests.cast import PEOPLE, Company
 from tests.pages import assert_readable, error_beside, heading, page_of, rows, typed
@@ -26,16 +27,20 @@ EVERYBODY = set(PEOPLE)
 TEAM = {"ana", "bo"}
 VIEWERS = TEAM | {"kim", "hana", "ivo", "jo"}
 STOPPERS = TEAM | {"hana", "ivo"}
+SUSPENDERS = {"hana", "ivo"}
 PAGES = {
     "/allocations/": EVERYBODY,
     "/allocations/unsettled/": {"hana", "ivo", "jo"},
     "/allocations/{number}/": VIEWERS,
+    "/allocations/{number}/suspend/": SUSPENDERS,
+    "/allocations/{number}/resume/": SUSPENDERS,
     "/allocations/{number}/burn-down.csv": VIEWERS,
     "/allocations/{number}/keys/new/": TEAM,
     "/allocations/{number}/keys/{key}/": VIEWERS,
     "/allocations/{number}/keys/{key}/stop/": STOPPERS,
 }
 CHANGES: dict[str, tuple[dict[str, str], set[str]]] = {
+    "suspend/": ({"reason": "under review"}, SUSPENDERS),
     "keys/new/": ({"name": "another"}, TEAM),
     "keys/{key}/rotate/": ({"newest": "{newest}", "grace": "3600"}, TEAM),
     "keys/{key}/cap/": ({"cap": "12", "reason": "enough"}, TEAM),
@@ -330,6 +335,45 @@ def test_a_suspended_key_can_be_resumed(budget: Budget) -> None:
     assert "Looks odd" in page_of(suspended).one("main").text
     assert_readable(suspended)
     assert QuotaKey.objects.get(pk=budget.prod.pk).state == KeyState.ACTIVE
+
+
+def test_an_allocation_is_suspended_with_a_reason_that_its_team_reads_and_resumed(budget: Budget) -> None:
+    budget.call()
+    budget.till.admit(budget.prod, budget.line, "2.5")
+    hana, ana = budget.company.client(budget.company.hana), budget.company.client(budget.company.ana)
+    url = f"/allocations/{budget.claims.number}/"
+
+    asked = page_of(hana.get(url + "suspend/")).one("main").text
+    assert "whichever of the 2 usable keys makes it. In the last 24 hours they made 1 call for $1.00" in asked
+    assert "1 call in flight: it finishes and is charged. The $396.50 available" in asked
+    refused = hana.post(url + "suspend/", {"reason": " "})
+    assert error_beside(refused, "reason") == "Say why: the team will ask."
+    done = hana.post(url + "suspend/", {"reason": "Costs look odd"}, follow=True)
+    assert f"{budget.claims.number} is suspended." in page_of(done).one("div", class_="toasts").text
+
+    page = ana.get(url)
+    assert (
+        "Costs look odd Every call is refused until it is resumed." in page_of(page).one("div", class_="note bad").text
+    )
+    assert page_of(page).all("a", href=url + "resume/") == []
+    assert [row[1:] for row in rows(page, "History, table")] == [
+        ["Hana Example", "Suspended", "Costs look odd"],
+        ["Tank", "Given", "Accepted the offer"],
+    ]
+    assert f"{budget.claims.number} Claims triage is suspended" in page_of(ana.get("/inbox/")).text
+    assert_readable(page)
+
+    again = hana.post(url + "suspend/", {"reason": "Once more"})
+    assert (again.status_code, "there is nothing to suspend" in page_of(again).text) == (422, True)
+    hana.post(url + "resume/", {"reason": "All is well"})
+    assert Allocation.objects.get(pk=budget.claims.pk).state == AllocationState.ACTIVE
+    assert hana.post(url + "resume/", {"reason": "Again"}).status_code == 422
+
+
+def test_resuming_starts_nothing_that_is_scheduled(budget: Budget) -> None:
+    Allocation.objects.filter(pk=budget.claims.pk).update(state=AllocationState.SCHEDULED)
+    with pytest.raises(WrongState, match="is not suspended"):
+        allocation_resume(actor=budget.company.hana, allocation=budget.claims, reason="Now")
 
 
 def test_finance_can_stop_a_leaked_key_and_see_no_secret(budget: Budget) -> None:
