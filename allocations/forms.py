@@ -1,10 +1,13 @@
 """Forms about keys."""
 
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 from django import forms
+from django.db.models import QuerySet
 
 from ledger.forms import AmountField
+from ledger.models import AiModel
 
 HOUR = 3600
 GRACES = [
@@ -77,6 +80,49 @@ class SwitchForm(forms.Form):
         help_text="The team reads it here and in the inbox of the owner.",
         error_messages={"required": "Say why: the team will ask."},
     )
+
+
+class SettleForm(forms.Form):
+    """What became of calls whose end nobody saw. `held` is what the person saw."""
+
+    held = forms.DecimalField(widget=forms.HiddenInput)
+    outcome = forms.ChoiceField(
+        choices=[("release", "Nothing was used: release it"), ("charge", "Charge what the provider says")],
+        label="What the provider says",
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose what became of these calls."},
+    )
+    cost = AmountField(
+        required=False,
+        help_text="Only to charge. What the hold, the line and the key cannot take is overage.",
+    )
+    model = forms.ModelChoiceField(
+        AiModel.objects.none(),
+        required=False,
+        label="Model",
+        help_text="Only to charge: whose provider is owed it. Of several models, settle with the one that cost most.",
+    )
+    reason = forms.CharField(
+        max_length=300,
+        label="Reason",
+        help_text="Where the figure stands, such as the provider's usage report and its day.",
+        error_messages={"required": "Say where the figure comes from: an auditor will ask."},
+    )
+
+    def __init__(self, *args: Any, models: QuerySet[AiModel], currency: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["cost"].label = f"It cost, {currency}"
+        field: Any = self.fields["model"]
+        field.queryset = models
+
+    def clean(self) -> dict[str, Any]:
+        """Return the data; raises ValidationError beside what a charge needs and has not."""
+        data = super().clean() or {}
+        if data.get("outcome") == "charge":
+            for name, words in (("cost", "Say what it cost."), ("model", "Say which model was called.")):
+                if not data.get(name) and name not in self.errors:
+                    self.add_error(name, forms.ValidationError(words, code="missing"))
+        return data
 
 
 class StopForm(forms.Form):

@@ -8,6 +8,7 @@ app_name = "allocations"
 urlpatterns = [
     path("", views.allocation_list, name="list"),
     path("unsettled/", views_finance.unsettled, name="unsettled"),
+    path("unsettled/<int:line>/<int:key>/", views_finance.settle, name="settle"),
     path("year-end/", views_finance.year_ends, name="year_ends"),
     path("year-end/<str:name>/", views_finance.year_end, name="year_end"),
     path("<str:number>/", views.allocation_page, name="allocation"),

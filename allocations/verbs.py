@@ -7,6 +7,8 @@ VERBS = {
     "allocation.resume": "Resumed",
     "allocation.expire": "Ended",
     "allocation.return": "Gave back what was not spent",
+    "hold.release": "Released what lost calls held",
+    "hold.charge": "Charged lost calls by hand",
     "key.issue": "Issued",
     "key.rotate": "New secret",
     "key.cap_set": "Cap changed",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from django.urls import reverse
 
-from allocations.selectors.pages import unsettled_count, unsettled_total
+from allocations.selectors.unsettled import unsettled_count, unsettled_total
 from allocations.selectors.year_end import years_over
 from ledger.money import show
 from ledger.waiting import Waiting, many

@@ -163,7 +163,7 @@ def _of_day(usage: UsageDay, month: date | None, prices: "_ListPrices") -> Itera
             rest -= Decimal(str(row["BilledCost"]))
             yield row
     if rest:
-        about = f"Calls of {usage.model.name} that reported no usage, charged at their bound"
+        about = f"Calls of {usage.model.name} charged without a count of tokens"
         yield base | _plain("Adjustment", rest, about)
     if usage.overage:
         about = f"Beyond what was held for calls of {usage.model.name}: borne by the company"

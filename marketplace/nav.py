@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-from allocations.selectors.pages import unsettled_count
+from allocations.selectors.unsettled import unsettled_count
 from ledger.reports.base import visible_to
 from ledger.selectors.desk import corrections_waiting_count
 from ledger.selectors.invoices import invoices_waiting_count

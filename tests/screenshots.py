@@ -75,6 +75,7 @@ SHOTS = [
     Shot("key-stop", LEAD, ["/allocations/", r"~/allocations/A-\d+/$", r"~/keys/\d+/$", r"~/stop/$"]),
     Shot("year-ends", FINANCE, ["/allocations/year-end/"]),
     Shot("unsettled", FINANCE, ["/allocations/unsettled/"]),
+    Shot("settle", FINANCE, ["/allocations/unsettled/", r"~/unsettled/\d+/\d+/$"]),
     Shot("rounds", LEAD, ["/rounds/"]),
     Shot("round", LEAD, ["/rounds/", r"~/rounds/\d+/$"]),
     Shot("pitches", LEAD, ["/pitches/"]),

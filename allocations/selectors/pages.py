@@ -13,7 +13,6 @@ from django.db.models.functions import Coalesce
 from allocations.models import (
     Allocation,
     AllocationState,
-    Hold,
     HoldState,
     KeySecret,
     KeyState,
@@ -204,31 +203,3 @@ def callable_model(allocation: Allocation) -> AiModel | None:
     found = sorted(models.select_related("provider"), key=lambda m: (m.provider.dialect != "sandbox", m.pk))
     rated = rates_at(found, datetime.now(UTC))
     return next((model for model in found if model.pk in rated), None)
-
-
-def unsettled_holds() -> QuerySet[Hold]:
-    """Return what processes that went away still hold, longest unseen first."""
-    return (
-        Hold.objects.filter(state=HoldState.UNSETTLED, amount__gt=0)
-        .select_related(
-            "worker",
-            "quota__line__allocation__team",
-            "quota__line__account",
-            "quota__key__allocation__team",
-        )
-        .order_by("worker__heartbeat_at", "pk")
-    )
-
-
-def unsettled_count() -> int:
-    """Return how many lines carry unsettled holds; a key's own hold is the same money seen again."""
-    return _unsettled_lines().count()
-
-
-def unsettled_total() -> Decimal:
-    """Return the money that unsettled holds keep from being spent, in USD."""
-    return _unsettled_lines().aggregate(total=Sum("amount"))["total"] or ZERO
-
-
-def _unsettled_lines() -> QuerySet[Hold]:
-    return Hold.objects.filter(state=HoldState.UNSETTLED, amount__gt=0, quota__line__isnull=False)

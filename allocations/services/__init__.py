@@ -9,6 +9,7 @@ from allocations.services.allocation import (
     allocation_suspend,
 )
 from allocations.services.grant import grant_make
+from allocations.services.holds import hold_charge, hold_release
 from allocations.services.keys import key_cap_set, key_issue, key_resume, key_revoke, key_rotate, key_suspend
 from allocations.services.sweep import sweep_run
 from allocations.services.year_end import year_return
@@ -21,6 +22,8 @@ __all__ = [
     "allocation_return",
     "allocation_suspend",
     "grant_make",
+    "hold_charge",
+    "hold_release",
     "key_cap_set",
     "key_issue",
     "key_resume",

@@ -1,6 +1,7 @@
 -- The metering hook's door. One call of allocations_meter is one group commit: it locks the touched quotas in
 -- id order, settles, admits first come first served what fits, and keeps the worker's hold totals. The CHECK
--- constraint quota_is_hard is the last word, whatever these functions do. Error codes: TK010 worker not alive.
+-- constraint quota_is_hard is the last word, whatever these functions do. Error codes: TK010 worker not
+-- alive, TK011 worker may still come back, TK012 hold is not what was seen.
 
 ALTER TABLE allocations_quota SET (fillfactor = 40);
 ALTER TABLE allocations_hold SET (fillfactor = 40);
@@ -30,14 +31,6 @@ BEGIN
     END LOOP;
 END $$;
 
--- Settle calls whose cost exceeded their hold, one by one: what fits is charged, the rest is overage.
-CREATE FUNCTION allocations_split_overage(quotas bigint[], bound numeric, cost numeric) RETURNS numeric
-LANGUAGE sql STABLE AS $$
-    SELECT bound + least(cost - bound, greatest(coalesce(min("limit" - spent - held), cost - bound), 0))
-      FROM allocations_quota WHERE id = ANY (quotas)
-$$;
-
-
 CREATE TYPE allocations_admit AS (quotas bigint[], bound numeric, least numeric);
 CREATE TYPE allocations_settle AS (
     request_id uuid, worker uuid, quotas bigint[], bound numeric, cost numeric, void boolean, sent_at timestamptz,
@@ -48,7 +41,8 @@ CREATE TYPE allocations_settle AS (
 );
 
 -- Settle calls whose cost is within their hold, and voids, set-wise. A request that is already recorded changes
--- nothing: its acknowledgement was lost, not its settle.
+-- nothing: its acknowledgement was lost, not its settle. A hold gives back what it still has: of one that was settled by
+-- hand while its process was away, nothing is left.
 CREATE FUNCTION allocations_settle_within(p_settles json) RETURNS void LANGUAGE sql AS $$
     WITH s AS MATERIALIZED (
         SELECT * FROM json_populate_recordset(null::allocations_settle, p_settles)
@@ -67,32 +61,38 @@ CREATE FUNCTION allocations_settle_within(p_settles json) RETURNS void LANGUAGE 
         ON CONFLICT (request_id) DO NOTHING
         RETURNING request_id
     ), due AS MATERIALIZED (
-        SELECT q.id AS quota_id, s.worker, s.bound, CASE WHEN s.void THEN 0 ELSE s.cost END AS cost
+        SELECT q.id AS quota_id, s.worker, sum(CASE WHEN s.void THEN 0 ELSE s.cost END) AS cost,
+               sum(s.bound) AS bound, count(*) AS calls
           FROM s CROSS JOIN LATERAL unnest(s.quotas) q (id)
          WHERE s.void OR s.request_id IN (SELECT request_id FROM fresh)
+         GROUP BY 1, 2
+    ), freed AS MATERIALIZED (
+        SELECT d.*, least(d.bound, coalesce(h.amount, 0)) AS amount
+          FROM due d LEFT JOIN allocations_hold h ON h.worker_id = d.worker AND h.quota_id = d.quota_id
     ), charged AS (
-        UPDATE allocations_quota q SET spent = q.spent + d.cost, held = q.held - d.bound
-          FROM (SELECT quota_id, sum(cost) AS cost, sum(bound) AS bound FROM due GROUP BY 1) d
-         WHERE q.id = d.quota_id
+        UPDATE allocations_quota q SET spent = q.spent + f.cost, held = q.held - f.amount
+          FROM (SELECT quota_id, sum(cost) AS cost, sum(amount) AS amount FROM freed GROUP BY 1) f
+         WHERE q.id = f.quota_id
     )
-    UPDATE allocations_hold h SET amount = h.amount - d.bound, calls = h.calls - d.calls
-      FROM (SELECT worker, quota_id, sum(bound) AS bound, count(*) AS calls FROM due GROUP BY 1, 2) d
-     WHERE h.worker_id = d.worker AND h.quota_id = d.quota_id
+    UPDATE allocations_hold h SET amount = h.amount - f.amount, calls = greatest(h.calls - f.calls, 0)
+      FROM freed f WHERE h.worker_id = f.worker AND h.quota_id = f.quota_id
 $$;
 
 -- Settle a call that cost more than its hold: what still fits every quota is charged, the rest is overage.
 -- Returns the overage; of a request that is already recorded, the one recorded.
 CREATE FUNCTION allocations_settle_beyond(s allocations_settle) RETURNS numeric LANGUAGE plpgsql AS $$
 DECLARE
-    room numeric;
+    fits numeric;
     beyond numeric;
 BEGIN
     SELECT overage INTO beyond FROM ledger_usagerecord WHERE request_id = s.request_id;
     IF FOUND THEN
         RETURN beyond;
     END IF;
-    SELECT min("limit" - spent - held) INTO room FROM allocations_quota WHERE id = ANY (s.quotas);
-    beyond := greatest(s.cost - s.bound - greatest(room, 0), 0);
+    SELECT min(q."limit" - q.spent - q.held + least(s.bound, coalesce(h.amount, 0))) INTO fits
+      FROM allocations_quota q LEFT JOIN allocations_hold h ON h.quota_id = q.id AND h.worker_id = s.worker
+     WHERE q.id = ANY (s.quotas);
+    beyond := greatest(s.cost - fits, 0);
     INSERT INTO ledger_usagerecord (
         request_id, sent_at, account_id, team_id, key_id, provider_id, model_id, rate_id, model_asked,
         model_returned, surface, streamed, input_tokens, cache_read_tokens, cache_write_5m_tokens,
@@ -103,10 +103,14 @@ BEGIN
            s.cache_write_5m_tokens, s.cache_write_1h_tokens, s.output_tokens, s.reasoning_tokens, a.currency,
            s.cost, s.cost - beyond, beyond, s.settle_kind, s.service_tier, s.upstream_id, s.tags
       FROM ledger_account a WHERE a.id = s.account_id;
-    UPDATE allocations_quota SET spent = spent + s.cost - beyond, held = held - s.bound WHERE id = ANY (s.quotas);
-    UPDATE allocations_hold SET amount = amount - s.bound, calls = calls - 1
+    UPDATE allocations_quota q
+       SET spent = q.spent + s.cost - beyond, held = q.held - least(s.bound, coalesce(h.amount, 0))
+      FROM unnest(s.quotas) u (id)
+      LEFT JOIN allocations_hold h ON h.quota_id = u.id AND h.worker_id = s.worker
+     WHERE q.id = u.id;
+    UPDATE allocations_hold SET amount = greatest(amount - s.bound, 0), calls = greatest(calls - 1, 0)
      WHERE worker_id = s.worker AND quota_id = ANY (s.quotas);
-    IF beyond > 0 THEN
+    IF beyond > 0 AND s.settle_kind <> 'by_hand' THEN
         -- The key admits nothing more; the sweep suspends it by name and tells people.
         UPDATE allocations_quota SET is_open = false WHERE id = ANY (s.quotas) AND key_id IS NOT NULL;
     END IF;
@@ -258,29 +262,91 @@ BEGIN
     PERFORM allocations_unsettle(ARRAY[p_worker]);
 END $$;
 
--- Settle calls of processes that are gone, from their spools.
+-- A person settles what a process that is gone held for one key on one line: p_settle says what it cost and by which
+-- rate, NULL that nothing was used. p_held is what the person saw; when it is another by now, nothing happens. A process
+-- that went away without a word may come back, so it has to be gone for an hour. What the hold and the limits do not
+-- take is overage. Returns the overage.
+CREATE FUNCTION allocations_settle_by_hand(
+    p_worker uuid, p_line bigint, p_key bigint, p_held numeric, p_settle json
+) RETURNS numeric LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    s allocations_settle := json_populate_record(null::allocations_settle, coalesce(p_settle, '{}'));
+    lost int;
+    beyond numeric := 0;
+BEGIN
+    PERFORM 1 FROM allocations_meterworker
+      WHERE id = p_worker
+        AND (state = 'stopped' OR (state = 'lapsed' AND heartbeat_at < clock_timestamp() - interval '1 hour'))
+        FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'process % may still settle this itself', p_worker USING ERRCODE = 'TK011';
+    END IF;
+    PERFORM 1 FROM allocations_quota WHERE id IN (p_line, p_key) ORDER BY id FOR NO KEY UPDATE;
+    SELECT least(lh.amount, kh.amount), least(lh.calls, kh.calls), l.account_id, o.team_id, k.id
+      INTO s.bound, lost, s.account_id, s.team_id, s.key_id
+      FROM allocations_quota lq JOIN allocations_allocationline l ON l.id = lq.line_id
+      JOIN allocations_allocation o ON o.id = l.allocation_id
+      JOIN allocations_quotakey k ON k.allocation_id = o.id
+      JOIN allocations_quota kq ON kq.key_id = k.id
+      JOIN allocations_hold lh ON lh.quota_id = lq.id AND lh.worker_id = p_worker AND lh.state = 'unsettled'
+      JOIN allocations_hold kh ON kh.quota_id = kq.id AND kh.worker_id = p_worker AND kh.state = 'unsettled'
+     WHERE lq.id = p_line AND kq.id = p_key;
+    IF NOT FOUND OR s.bound = 0 OR s.bound <> p_held THEN
+        RAISE EXCEPTION 'the hold is % by now, not %', coalesce(s.bound, 0), p_held USING ERRCODE = 'TK012';
+    END IF;
+    s.worker := p_worker;
+    s.quotas := ARRAY[p_line, p_key];
+    s.settle_kind := 'by_hand';
+    IF p_settle IS NULL THEN
+        UPDATE allocations_quota SET held = held - s.bound WHERE id = ANY (s.quotas);
+        UPDATE allocations_hold SET amount = amount - s.bound WHERE worker_id = p_worker AND quota_id = ANY (s.quotas);
+    ELSE
+        beyond := allocations_settle_beyond(s);
+        lost := lost - 1;
+    END IF;
+    UPDATE allocations_hold SET calls = greatest(calls - lost, 0)
+     WHERE worker_id = p_worker AND quota_id = ANY (s.quotas);
+    DELETE FROM allocations_hold WHERE worker_id = p_worker AND quota_id = ANY (s.quotas) AND amount = 0;
+    RETURN beyond;
+END $$;
+
+-- Say whether processes still hold what calls that are not recorded yet have to give back.
+CREATE FUNCTION allocations_are_held(p_settles json) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT coalesce(bool_and(due.bound <= coalesce(h.amount, 0)), true)
+      FROM (SELECT s.worker, q.id AS quota_id, sum(s.bound) AS bound
+              FROM json_populate_recordset(null::allocations_settle, p_settles) s
+             CROSS JOIN LATERAL unnest(s.quotas) q (id)
+             WHERE NOT EXISTS (SELECT 1 FROM ledger_usagerecord r WHERE r.request_id = s.request_id)
+             GROUP BY 1, 2) due
+      LEFT JOIN allocations_hold h ON h.worker_id = due.worker AND h.quota_id = due.quota_id
+$$;
+
+-- Settle calls of processes that are gone, from their spools. Of a process whose holds were settled by hand meanwhile no
+-- call is lost: what fits is charged, the rest is overage.
 CREATE FUNCTION allocations_replay(p_quotas bigint[], p_within json, p_beyond json) RETURNS void LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     beyond allocations_settle;
 BEGIN
     PERFORM 1 FROM allocations_quota WHERE id = ANY (p_quotas) ORDER BY id FOR NO KEY UPDATE;
-    IF p_within IS NOT NULL THEN
+    IF p_within IS NOT NULL AND allocations_are_held(p_within) THEN
         PERFORM allocations_settle_within(p_within);
+        p_within := NULL;
     END IF;
-    IF p_beyond IS NOT NULL THEN
-        FOR beyond IN SELECT * FROM json_populate_recordset(null::allocations_settle, p_beyond) LOOP
-            PERFORM allocations_settle_beyond(beyond);
-        END LOOP;
-    END IF;
+    FOR beyond IN SELECT * FROM json_populate_recordset(null::allocations_settle, coalesce(p_within, '[]'))
+        UNION ALL SELECT * FROM json_populate_recordset(null::allocations_settle, coalesce(p_beyond, '[]')) LOOP
+        PERFORM allocations_settle_beyond(beyond);
+    END LOOP;
 END $$;
 
 REVOKE EXECUTE ON FUNCTION
     allocations_settle_within(json), allocations_settle_beyond(allocations_settle),
     allocations_meter(uuid, int, bigint[], json, json, json), allocations_fence(uuid),
     allocations_resync(uuid, json), allocations_lapse(interval), allocations_unsettle(uuid[]),
-    allocations_worker_stop(uuid), allocations_replay(bigint[], json, json) FROM PUBLIC;
+    allocations_worker_stop(uuid), allocations_settle_by_hand(uuid, bigint, bigint, numeric, json),
+    allocations_are_held(json), allocations_replay(bigint[], json, json) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     allocations_meter(uuid, int, bigint[], json, json, json), allocations_fence(uuid),
     allocations_resync(uuid, json), allocations_lapse(interval), allocations_worker_stop(uuid),
-    allocations_replay(bigint[], json, json) TO tank_app;
+    allocations_settle_by_hand(uuid, bigint, bigint, numeric, json), allocations_replay(bigint[], json, json)
+    TO tank_app;

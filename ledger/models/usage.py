@@ -18,6 +18,7 @@ class SettleKind(models.TextChoices):
     EXACT = "exact", "From the provider's usage block"
     ESTIMATED = "estimated", "Estimated from the bytes seen"
     BOUND = "bound", "Charged at its bound: no usage was reported"
+    BY_HAND = "by_hand", "Settled by hand from the provider's figure"
 
 
 class UsageRecord(models.Model):

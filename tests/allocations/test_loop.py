@@ -16,6 +16,7 @@ from allocations.metering.types import Hold, MeterUnavailable, QuotaExhausted
 from allocations.models import Hold as HoldRow
 from allocations.models import HoldState, KeyState, MeterWorker
 from allocations.services import key_revoke, sweep_run
+from ledger.checks import breaches
 from ledger.models import UsageRecord
 from tests.allocations.desk import Desk, open_desk
 from tests.conftest import FreshDatabase
@@ -316,6 +317,31 @@ def test_a_process_that_was_only_slow_comes_back_with_its_holds(fresh_database: 
 
     assert (desk.quota.spent, desk.quota.held) == (ONE, Decimal(0))
     assert MeterWorker.objects.get().epoch > 1
+
+
+def test_a_process_that_comes_back_after_its_holds_were_settled_by_hand_loses_no_call(
+    fresh_database: FreshDatabase, desk: Desk
+) -> None:
+    chain = desk.chain
+    release = "SELECT allocations_settle_by_hand(id, %s, %s, 4, NULL) FROM allocations_meterworker"
+
+    async def story(loop: SyncLoop) -> None:
+        hold = await loop.admit(quota_ids=chain, bound=Decimal(4))
+        async with await psycopg.AsyncConnection.connect(fresh_database.url, autocommit=True) as other:
+            with pytest.raises(psycopg.Error, match="may still settle this itself"):
+                await other.execute(release, chain)
+            await other.execute("UPDATE allocations_meterworker SET heartbeat_at = now() - interval '2 hours'")
+            await other.execute("SELECT allocations_lapse('10 seconds')")
+            await other.execute(release, chain)
+        charge = await loop.settle(hold, desk.facts())
+        assert charge.charged == ONE
+        await loop.void(await loop.admit(quota_ids=chain, bound=ONE))
+
+    play(fresh_database, story)
+
+    assert (desk.quota.spent, desk.quota.held) == (ONE, Decimal(0))
+    assert (desk.key_quota.spent, desk.key_quota.held) == (ONE, Decimal(0))
+    assert breaches() == []
 
 
 def test_one_settle_that_breaks_a_rule_does_not_hold_up_the_others(fresh_database: FreshDatabase, desk: Desk) -> None:

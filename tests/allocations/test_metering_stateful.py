@@ -17,12 +17,16 @@ from pytest_django import DjangoDbBlocker
 from allocations.metering.types import Hold
 from allocations.metering.wire import settle_row
 from allocations.models import Quota
-from allocations.services import grant_make, key_issue
+from allocations.selectors.unsettled import LostHold, lost_holds
+from allocations.services import grant_make, hold_charge, hold_release, key_issue
 from ledger.checks import breaches
-from ledger.models import Tier, UsageRecord
+from ledger.models import RateSource, Tier, UsageRecord
 from ledger.money import usd
 from ledger.selectors import balance
-from ledger.services import usage_post, year_fund
+from ledger.services import rate_approve, rate_propose, usage_post, year_fund
+from teams.errors import Refused
+from teams.models import Role, User
+from teams.services import role_grant, user_create
 from tests import databases
 from tests.allocations.desk import Desk, open_desk
 
@@ -36,6 +40,11 @@ def desk(
 ) -> Iterator[Desk]:
     with server_databases.cloned() as name, django_db_blocker.unblock(), databases.used_by_django(name):
         desk = open_desk()
+        # Crashed processes were last seen two hours ago.
+        prices: Any = {"input_price": Decimal(1), "output_price": Decimal(3), "source": RateSource.NEGOTIATED}
+        then = datetime(2019, 1, 1, tzinfo=UTC)
+        rate = rate_propose(actor=desk.actor, model=desk.model, valid_from=then, **prices)
+        rate_approve(actor=desk.actor, rate=rate)
         year_fund(actor=desk.actor, amount=usd("1000000"), reason="Enough for every example")
         yield desk
 
@@ -44,6 +53,7 @@ class Metering(RuleBasedStateMachine):
     """One line of 10 dollars, a key capped at 6, one gateway process."""
 
     desk: Desk
+    finance: User
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,12 +68,14 @@ class Metering(RuleBasedStateMachine):
         self.open = True
         self.holds: dict[UUID, Hold] = {}
         self.settled: list[dict[str, Any]] = []
-        self.unsettled = Decimal(0)
+        self.by_hand = 0
+        self.lost: list[Hold] = []
+        self.unsettled: dict[UUID, Decimal] = {}
         self._new_process()
 
     @property
     def held(self) -> Decimal:
-        return sum((hold.bound for hold in self.holds.values()), self.unsettled)
+        return sum((hold.bound for hold in self.holds.values()), sum(self.unsettled.values(), Decimal(0)))
 
     @property
     def room(self) -> Decimal:
@@ -169,12 +181,62 @@ class Metering(RuleBasedStateMachine):
 
     @rule()
     def crash(self) -> None:
-        self.unsettled = self.held
+        for hold in self.holds.values():
+            self.unsettled[hold.worker] = self.unsettled.get(hold.worker, Decimal(0)) + hold.bound
+        self.lost += self.holds.values()
         self.holds = {}
         with connection.cursor() as cursor:
-            cursor.execute("UPDATE allocations_meterworker SET heartbeat_at = now() - interval '1 minute'")
+            cursor.execute("UPDATE allocations_meterworker SET heartbeat_at = now() - interval '2 hours'")
             cursor.execute("SELECT allocations_lapse('10 seconds')")
         self._new_process()
+
+    @precondition(lambda self: self.unsettled)
+    @rule(data=st.data())
+    def release_by_hand(self, data: st.DataObject) -> None:
+        lost = self._lost(data)
+        hold_release(actor=self.finance, hold=lost, reason="Nothing was used")
+        assert self.unsettled.pop(lost.worker_id) == lost.amount
+        self._refused_now(lost)
+
+    @precondition(lambda self: self.unsettled)
+    @rule(data=st.data(), micro=st.integers(min_value=1, max_value=20_000_000))
+    def charge_by_hand(self, data: st.DataObject, micro: int) -> None:
+        lost, cost = self._lost(data), Decimal(micro) / 1_000_000
+        fits = min(cost, self.room + lost.amount)
+        overage = hold_charge(actor=self.finance, hold=lost, cost=cost, model=self.at.model, reason="As billed")
+        assert overage == cost - fits
+        assert self.unsettled.pop(lost.worker_id) == lost.amount
+        self.spent += fits
+        self.by_hand += 1
+        self._refused_now(lost)
+
+    def _lost(self, data: st.DataObject) -> LostHold:
+        found = [lost for lost in lost_holds() if lost.worker_id in self.unsettled]
+        assert len(found) == len(self.unsettled)
+        return data.draw(st.sampled_from(found))
+
+    def _refused_now(self, lost: LostHold) -> None:
+        with pytest.raises(Refused) as refused:
+            hold_release(actor=self.finance, hold=lost, reason="Once more")
+        assert refused.value.code == "hold_changed"
+
+    @precondition(lambda self: self.lost)
+    @rule(data=st.data(), micro=st.integers(min_value=0, max_value=8_000_000))
+    def replay_a_spool(self, data: st.DataObject, micro: int) -> None:
+        hold = self.lost.pop(data.draw(st.integers(min_value=0, max_value=len(self.lost) - 1)))
+        row = settle_row(hold, self.at.facts(input_tokens=micro))
+        cost, freed = Decimal(row["cost"]), min(hold.bound, self.unsettled.get(hold.worker, Decimal(0)))
+        fits = min(cost, self.room + freed)
+        parts = [None, orjson.dumps([row]).decode()] if cost > hold.bound else [orjson.dumps([row]).decode(), None]
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT allocations_replay(%s::bigint[], %s, %s)", [list(self.chain), *parts])
+        self.spent += fits
+        self.open = self.open and fits == cost
+        self.settled.append(row)
+        if freed:
+            self.unsettled[hold.worker] -= freed
+        if not self.unsettled.get(hold.worker, True):
+            del self.unsettled[hold.worker]
 
     @rule()
     def post(self) -> None:
@@ -193,12 +255,14 @@ class Metering(RuleBasedStateMachine):
     def teardown(self) -> None:
         recorded = UsageRecord.objects.filter(account=self.at.line.account)
         assert sum(record.charged for record in recorded) == self.spent
-        assert len(recorded) == len(self.settled)
+        assert len(recorded) == len(self.settled) + self.by_hand
         assert breaches() == []
 
 
 def test_every_order_of_events_keeps_quota_subledger_and_ledger_equal(desk: Desk) -> None:
     Metering.desk = desk
+    Metering.finance = user_create(actor=desk.actor, email="hana@acorn.example", name="Hana Example")
+    role_grant(actor=desk.actor, user=Metering.finance, role=Role.FINANCE)
     profile = settings(
         max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), database=None
     )

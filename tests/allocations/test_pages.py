@@ -12,7 +12,6 @@ from django.test.utils import CaptureQueriesContext
 
 from allocations.models import Allocation, AllocationState, KeyState, Quota, QuotaKey
 from allocations.secrets import digest
-from allocations.selectors.pages import unsettled_count
 from allocations.services import allocation_resume, key_issue, key_revoke
 from ledger.models import AiModel
 from ledger.selectors import today
@@ -399,50 +398,6 @@ def test_the_calls_of_a_key_show_tokens_cost_and_how_the_figure_came_to_be(budge
         ["tank-small asked: tank/auto", "41", "0", "0", "$0.000041", "estimated"],
         ["tank-small asked: tank/auto", "1,000,000", "0", "0", "$1.00", "exact"],
     ]
-
-
-def test_unsettled_holds_are_listed_with_who_held_them(budget: Budget) -> None:
-    budget.till.admit(budget.prod, budget.line, "2.5")
-    budget.till.admit(budget.prod, budget.line, "1")
-    budget.till.die()
-
-    page = budget.company.client(budget.company.hana).get("/allocations/unsettled/")
-
-    assert heading(page) == "$3.50 waits to be settled"
-    seen = "1 Jan 2020"
-    assert rows(page) == [
-        [f"{budget.claims.number} Standard", "Claims", "2", "$3.50", "till, process 4711", seen],
-        ["triage-prod the same money, seen from its key", "Claims", "2", "$3.50", "till, process 4711", seen],
-    ]
-    assert_readable(page)
-
-
-def test_without_unsettled_holds_the_page_says_so(company: Company) -> None:
-    page = company.client(company.hana).get("/allocations/unsettled/")
-
-    assert page_of(page).one("div", class_="empty").one("b").text == "Nothing is unsettled"
-
-
-def test_the_nav_tells_finance_of_unsettled_lines(budget: Budget) -> None:
-    budget.till.admit(budget.prod, budget.line, "2.5")
-    budget.till.die()
-
-    nav = page_of(budget.company.client(budget.company.hana).get("/")).one("nav", aria_label="Main")
-
-    assert nav.one("a", href="/allocations/unsettled/").text == "Unsettled holds 1"
-
-
-def test_unsettled_holds_are_counted_from_an_index_of_their_own(budget: Budget) -> None:
-    with connection.cursor() as cursor:
-        # A table of a few rows is read whole; what is asked is whether a long one has to be.
-        cursor.execute("SET LOCAL enable_seqscan = off")
-    with CaptureQueriesContext(connection) as asked:
-        assert unsettled_count() == 0
-        (query,) = asked.captured_queries
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN {query['sql']}")
-        plan = "\n".join(line for (line,) in cursor.fetchall())
-    assert "hold_unsettled" in plan
 
 
 def test_a_call_asks_nothing_of_pages_that_team_members_lost(budget: Budget) -> None:
