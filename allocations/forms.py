@@ -85,6 +85,8 @@ class SwitchForm(forms.Form):
 class SettleForm(forms.Form):
     """What became of calls whose end nobody saw. `held` is what the person saw."""
 
+    use_required_attribute = False
+
     held = forms.DecimalField(widget=forms.HiddenInput)
     outcome = forms.ChoiceField(
         choices=[("release", "Nothing was used: release it"), ("charge", "Charge what the provider says")],
@@ -93,14 +95,15 @@ class SettleForm(forms.Form):
         error_messages={"required": "Choose what became of these calls."},
     )
     cost = AmountField(
-        required=False,
         help_text="Only to charge. What the hold, the line and the key cannot take is overage.",
+        error_messages={"required": "Say what it cost."},
     )
     model = forms.ModelChoiceField(
         AiModel.objects.none(),
-        required=False,
         label="Model",
-        help_text="Only to charge: whose provider is owed it. Of several models, settle with the one that cost most.",
+        help_text="Only to charge: its provider is owed it. Of several models, choose the one that cost most.",
+        error_messages={"required": "Say which model was called."},
+        empty_label="Choose one",
     )
     reason = forms.CharField(
         max_length=300,
@@ -114,15 +117,8 @@ class SettleForm(forms.Form):
         self.fields["cost"].label = f"It cost, {currency}"
         field: Any = self.fields["model"]
         field.queryset = models
-
-    def clean(self) -> dict[str, Any]:
-        """Return the data; raises ValidationError beside what a charge needs and has not."""
-        data = super().clean() or {}
-        if data.get("outcome") == "charge":
-            for name, words in (("cost", "Say what it cost."), ("model", "Say which model was called.")):
-                if not data.get(name) and name not in self.errors:
-                    self.add_error(name, forms.ValidationError(words, code="missing"))
-        return data
+        if self.is_bound and self.data.get("outcome") != "charge":
+            self.fields["cost"].required = field.required = False
 
 
 class StopForm(forms.Form):

@@ -1,6 +1,6 @@
 """The shell around every page: where one can go, by role, and what waits there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -53,7 +53,17 @@ def sections(request: HttpRequest) -> list[Section]:
         Section("Finance", _finance(user, link)),
         Section("Platform", _platform(user, link)),
     ]
-    return [section for section in found if section.links]
+    return _nearest([section for section in found if section.links])
+
+
+def _nearest(found: list[Section]) -> list[Section]:
+    """Leave one link current: where a page lies below two of them, the nearer one."""
+    current = [link.url for section in found for link in section.links if link.is_current]
+    nearest = max(current, key=len, default="")
+    return [
+        Section(section.title, [replace(link, is_current=link.url == nearest) for link in section.links])
+        for section in found
+    ]
 
 
 def _everybody(user: User, link: Any) -> list[Link]:

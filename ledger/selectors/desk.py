@@ -13,6 +13,7 @@ from ledger.models import (
     FiscalYear,
     Period,
 )
+from ledger.selectors.journal import today
 from ledger.selectors.pages import EnvelopeRow
 from ledger.selectors.year import Envelopes, envelopes_of
 from teams.models import AuditEvent
@@ -27,6 +28,11 @@ def envelopes_by_year() -> list[Envelopes]:
 def year_of(day: date) -> FiscalYear | None:
     """Return the fiscal year of a day, None when it is not open."""
     return FiscalYear.objects.filter(starts_on__lte=day, ends_on__gte=day).first()
+
+
+def latest_year_over() -> FiscalYear | None:
+    """Return the fiscal year that ended last, None when none is over."""
+    return FiscalYear.objects.filter(ends_on__lt=today()).order_by("-ends_on").first()
 
 
 def delegated_pools() -> list[EnvelopeRow]:

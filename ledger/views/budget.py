@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 
 from ledger import services
 from ledger.forms import ConvertForm, DelegateForm, FundForm, LapseForm, RateForm
-from ledger.models import ExchangeRate
+from ledger.models import ExchangeRate, FiscalYear
 from ledger.money import show
 from ledger.selectors import desk, today
 from ledger.views.act import act
@@ -37,7 +37,8 @@ def budget(request: UserRequest) -> HttpResponse:
 class Action:
     """What an action of the budget says and asks before, what it does, and what it says afterwards.
 
-    `service` takes the form's data by name; `done` gets them and what the service returned. `aside` is a template.
+    `service` takes the form's data by name; `done` gets them and what the service returned. `aside` is a template,
+    `year` the fiscal year that the form begins with.
     """
 
     title: str
@@ -48,6 +49,7 @@ class Action:
     done: Callable[[dict[str, Any], Any], str]
     permission: str = "ledger.fund_year"
     aside: str = ""
+    year: Callable[[], FiscalYear | None] = lambda: desk.year_of(today())
 
 
 ACTIONS = {
@@ -83,6 +85,7 @@ ACTIONS = {
         LapseForm,
         lambda data, entries: f"The rest of {data['year']} has lapsed: {len(entries)} entries.",
         aside="ledger/parts/lapse.html",
+        year=desk.latest_year_over,
     ),
     "rate_record": Action(
         "Record an exchange rate",
@@ -115,7 +118,7 @@ def budget_action(request: UserRequest, name: str) -> HttpResponseBase:
     def work(data: dict[str, Any]) -> str:
         return action.done(data, action.service(actor=request.user, **data))
 
-    starts_with = {"year": desk.year_of(today()), "valid_on": today(), "effective_on": today()}
+    starts_with = {"year": action.year(), "valid_on": today(), "effective_on": today()}
     return act(
         request,
         action.form_class(request.POST or None, initial=starts_with),

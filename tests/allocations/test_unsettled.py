@@ -86,6 +86,8 @@ def test_the_nav_tells_finance_of_them(budget: Budget, hana: Client) -> None:
     lose(budget)
     nav = page_of(hana.get("/")).one("nav", aria_label="Main")
     assert nav.one("a", href="/allocations/unsettled/").text == "Unsettled holds 1"
+    nav = page_of(hana.get("/allocations/unsettled/")).one("nav", aria_label="Main")
+    assert [link.text for link in nav.all("a", aria_current="page")] == ["Unsettled holds 1"]
 
 
 def test_they_are_counted_from_an_index_of_their_own(budget: Budget) -> None:
@@ -275,7 +277,7 @@ def test_only_models_of_the_lines_tier_are_offered(budget: Budget, hana: Client)
             output_price=Decimal(3),
         )
     options = [option.text for option in page_of(hana.get(page_at(hold))).one("select", name="model").all("option")]
-    assert options == ["---------", "medium", "tank-small"]
+    assert options == ["Choose one", "medium", "tank-small"]
 
 
 def test_of_two_people_at_once_one_settles_it(fresh_database: FreshDatabase) -> None:

@@ -170,7 +170,7 @@ def test_the_page_of_the_year_end_says_what_is_left_returns_it_and_leads_to_the_
             f"Lost calls {over.lost.number}",
             *("expired", "$7.00", "$0.00", "$2.00 $2.00 unsettled", "$2.00 is held by calls that have to be settled."),
         ),
-        ("Together, USD", ""),
+        ("Together, USD, released or not", ""),
     ]
 
     refused = hana.post(over.page, {"reason": " "})

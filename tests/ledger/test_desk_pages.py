@@ -94,6 +94,19 @@ def test_what_waits_is_counted_from_an_index_of_its_own(budget: Budget) -> None:
     assert "Scan using correction_waiting" in Correction.objects.filter(state=CorrectionState.PROPOSED).explain()
 
 
+def test_each_action_begins_with_the_year_that_it_is_for(budget: Budget, hana: Client) -> None:
+    first = today().replace(month=1, day=1)
+    for earlier in (1, 2):
+        fiscal_year_open(actor=budget.company.system, first_day=first.replace(year=first.year - earlier))
+
+    def chosen(action: str) -> str:
+        (year,) = page_of(hana.get(f"/ledger/budget/{action}/")).one("select", name="year").all("option", selected="")
+        return year.text
+
+    assert [chosen(name) for name in ("fund", "cut", "convert")] == 3 * [f"FY{first.year}"]
+    assert chosen("lapse") == f"FY{first.year - 1}"
+
+
 def test_finance_delegates_records_a_rate_and_another_converts_at_it(budget: Budget, hana: Client, lou: Client) -> None:
     unit, year = budget.company.insurance, reserve_account().fiscal_year
     assert year is not None
@@ -116,8 +129,8 @@ def test_finance_delegates_records_a_rate_and_another_converts_at_it(budget: Bud
     assert "Insurance" in words
     assert "€45.00" in words
     (row,) = rows(page, "Exchange rates, table")
-    assert row[:4] == [f"{today():%-d %b %Y}", "USD/EUR", "0.9", "Central bank"]
-    assert row[4].startswith("Hana Example, ")
+    day_words = f"{today():%-d %b %Y}"
+    assert row == [day_words, "USD/EUR", "0.9", f"Central bank Hana Example, {day_words}"]
     assert balance(reserve_account()).amount == 250
 
 
