@@ -106,7 +106,7 @@ CHECKS = (
     Check(
         4,
         "records cost what their rate says",
-        # What was charged at its bound has no tokens that a provider counted.
+        # What was charged at its bound, or by hand, has no tokens that a provider counted.
         """
         SELECT format('record %s: costs %s %s, its tokens at rate %s cost %s', u.request_id, u.cost, u.currency, r.id,
                       trim_scale(total / 1000000)), format('psql: SELECT * FROM ledger_usagerecord WHERE id = %s', u.id)
@@ -118,7 +118,7 @@ CHECKS = (
               SELECT r.input * u.input_tokens + r.cache_read * u.cache_read_tokens
                      + r.cache_write_5m * u.cache_write_5m_tokens + r.cache_write_1h * u.cache_write_1h_tokens
                      + r.output * u.output_tokens AS total) priced
-         WHERE (u.settle_kind <> 'bound' AND u.cost * 1000000 <> total) OR r.approved_at IS NULL
+         WHERE (u.settle_kind NOT IN ('bound', 'by_hand') AND u.cost * 1000000 <> total) OR r.approved_at IS NULL
             OR (r.model_id, m.provider_id, a.currency) IS DISTINCT FROM (u.model_id, u.provider_id, u.currency)
          ORDER BY u.id
         """,

@@ -11,8 +11,7 @@ from djmoney.money import Money
 from allocations.models import StopBehaviour
 from allocations.services import allocation_create, grant_make, key_issue
 from ledger.checks import breaches
-from ledger.forms import AmountField
-from ledger.forms_desk import AdjustmentForm, ConvertForm, DelegateForm, FundForm, RateForm
+from ledger.forms import AdjustmentForm, AmountField, ConvertForm, DelegateForm, FundForm, RateForm
 from ledger.models import Account, AccountBalance, EntryKind, Tier, UsageDay, UsageHour, UsagePosting
 from ledger.money import InexactAmount, usd
 from ledger.selectors import balance, current_fiscal_year, reserve_account, today

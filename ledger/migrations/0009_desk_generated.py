@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('ledger', '0005_usage_and_closing_rules'),
+        ('ledger', '0008_hour_keys_generated'),
         ('teams', '0004_api_tokens_generated'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
