@@ -8,12 +8,12 @@ from allocations.gateway.catalogue import Catalogue
 from allocations.gateway.dialect import Ask, Reading, Surface
 from allocations.gateway.entries import KeyEntry
 from allocations.gateway.limits import Limits
-from allocations.gateway.refusal import Kind, Refusal, bad_request
+from allocations.gateway.refusal import Refusal, bad_request
 from allocations.gateway.relay import Call, Relay
 from allocations.gateway.request import Receive, Request, Send, read_body
 from allocations.gateway.routing import AUTO
 from allocations.gateway.settlement import Settlement
-from allocations.gateway.upstream import Upstream, UpstreamFailed
+from allocations.gateway.upstream import Upstream, UpstreamFailed, authentication
 from allocations.metering.bounds import Unbounded
 from allocations.metering.types import Meter
 
@@ -63,10 +63,7 @@ def _ask(surface: Surface, payload: dict[str, object], body: bytes) -> Ask:
 
 async def _exchange(hook: Hook, call: Call, outgoing: bytes) -> None:
     provider, settlement = call.admitted.option.model.provider, call.settlement
-    if provider.credential is None:
-        await settlement.void()
-        raise Refusal(Kind.UPSTREAM_BROKEN, f"The credential of provider {provider.name} cannot be read.")
-    credential = call.surface.dialect.credential(provider.credential) if provider.credential else {}
+    credential = authentication(provider, call.surface.dialect)
     settlement.is_sent = True
     try:
         response = await hook.upstream.post(provider, call.surface.path, call.request, credential, outgoing)

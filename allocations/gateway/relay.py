@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -16,12 +15,13 @@ from allocations.gateway.refusal import Kind, Refusal
 from allocations.gateway.request import Receive, Request, Send
 from allocations.gateway.settlement import Settlement
 from allocations.gateway.sse import EventTooLong
-from allocations.gateway.upstream import BROKEN, Decoder, passed_on
+from allocations.gateway.upstream import BROKEN, Decoder, Undecodable, passed_on
 
 logger = logging.getLogger(__name__)
 
 MOST_ERROR_BYTES = 1024 * 1024
 CUT = "The provider's answer broke off. Tank charges what is known of it."
+REDIRECTED = "The provider redirected the call, which Tank does not follow."
 LOST = "Tank could not record what this answer used."
 
 
@@ -29,7 +29,7 @@ class TooLong(Exception):
     """A whole answer is larger than the gateway keeps."""
 
 
-CUT_SHORT = (*BROKEN, TooLong, EventTooLong, zlib.error)
+CUT_SHORT = (*BROKEN, TooLong, EventTooLong, Undecodable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Relay:
             await self._pass_error(response)
         elif response.status >= 300:
             await self._settlement.void()
-            raise Refusal(Kind.UPSTREAM_BROKEN, "The provider redirected the call, which Tank does not follow.")
+            raise Refusal(Kind.UPSTREAM_BROKEN, REDIRECTED)
         elif headers.get("content-type", "").startswith("text/event-stream"):
             await _StreamRelay(self._call, response).run()
             await _exhaust(response)
@@ -70,22 +70,24 @@ class Relay:
 
     async def _pass_error(self, response: aiohttp.ClientResponse) -> None:
         body = await self._read(response, MOST_ERROR_BYTES)
-        reading = self._reading(response, body)
+        decoded = _decoded(response, body)
+        reading = self._reading(decoded)
         await (self._settlement.void() if reading.tokens is None else self._settlement.whole(reading))
         if response.status == 401:
-            # It is our credential that was refused, not the caller's key; the provider's words may quote it.
-            logger.error("a provider refused its credential (HTTP 401, request %s)", self._call.request.id)
-            raise Refusal(Kind.UPSTREAM_BROKEN, "The provider refused Tank's credential; tell your platform admin.")
-        await self._answer(response, body)
+            raise refused_credential(self._call.request)
+        await self._answer(response, body, decoded)
 
     async def _pass_whole(self, response: aiohttp.ClientResponse) -> None:
         body = await self._read(response, self._call.limits.answer_bytes)
-        await self._settlement.whole(self._reading(response, body))
-        await self._answer(response, body)
+        decoded = _decoded(response, body)
+        await self._settlement.whole(self._reading(decoded))
+        await self._answer(response, body, decoded)
 
-    async def _answer(self, response: aiohttp.ClientResponse, body: bytes) -> None:
+    async def _answer(self, response: aiohttp.ClientResponse, body: bytes, decoded: bytes | None) -> None:
         self._call.request.has_answer = True
         headers = [*passed_on(response.raw_headers), *said_of(self._call), *self._settlement.tolls]
+        if decoded is not None and decoded is not body:
+            body, headers = decoded, _without_encoding(headers)
         await answer(self._call.send, response.status, headers, body)
 
     async def _read(self, response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
@@ -101,12 +103,8 @@ class Relay:
             raise Refusal(Kind.UPSTREAM_BROKEN, CUT) from None
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _reading(self, response: aiohttp.ClientResponse, body: bytes) -> Reading:
-        try:
-            decoded = Decoder(response.headers.get("content-encoding", ""))(body)
-        except zlib.error:
-            return Reading()
-        document = as_object(decoded)
+    def _reading(self, decoded: bytes | None) -> Reading:
+        document = None if decoded is None else as_object(decoded)
         return Reading() if document is None else self._call.surface.read(document)
 
 
@@ -136,9 +134,7 @@ class _StreamRelay:
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         headers = [*passed_on(self._response.raw_headers), *said_of(self._call), self._settlement.remaining_while_held]
-        if self._decode.is_needed:
-            return [header for header in headers if header[0] != b"content-encoding"]
-        return headers
+        return _without_encoding(headers) if self._decode.is_needed else headers
 
     async def _pump(self) -> bool:
         """Pass on what comes; return whether it came to an end. When the client goes, read on for the exact usage."""
@@ -187,6 +183,12 @@ class _StreamRelay:
         return self._call.surface.dialect.error_event(Refusal(kind, message), self._call.request.id)
 
 
+def refused_credential(request: Request) -> Refusal:
+    """Make the refusal for a provider's 401: it refused our credential, not the caller's key, and may quote it."""
+    logger.error("a provider refused its credential (HTTP 401, request %s)", request.id)
+    return Refusal(Kind.UPSTREAM_BROKEN, "The provider refused Tank's credential; tell your platform admin.")
+
+
 def said_of(call: Call) -> Headers:
     """Return the headers that say who answered a call, and as what."""
     admitted, upstream_id = call.admitted, call.settlement.upstream_id
@@ -201,6 +203,18 @@ def said_of(call: Call) -> Headers:
     if upstream_id and upstream_id.isascii() and upstream_id.isprintable():
         headers += ((b"x-tank-upstream-id", upstream_id.encode()),)
     return headers
+
+
+def _decoded(response: aiohttp.ClientResponse, body: bytes) -> bytes | None:
+    """Return a whole body without the encoding that nobody asked for; None when it cannot be read."""
+    try:
+        return Decoder(response.headers.get("content-encoding", ""))(body)
+    except Undecodable:
+        return None
+
+
+def _without_encoding(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    return [header for header in headers if header[0] != b"content-encoding"]
 
 
 def _hurry(patience: asyncio.Timeout, seconds: float) -> None:

@@ -3,17 +3,24 @@
 import io
 import logging
 import re
+import sys
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 import aiohttp
 from yarl import URL
 
+from allocations.gateway.dialect import Dialect
 from allocations.gateway.entries import ProviderEntry
 from allocations.gateway.limits import Limits
 from allocations.gateway.refusal import Kind, Refusal
 from allocations.gateway.request import Request
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +31,7 @@ DROPPED = frozenset(
     b"alt-svc connection content-length date keep-alive proxy-authenticate proxy-connection server set-cookie "
     b"strict-transport-security te trailer transfer-encoding upgrade x-request-id".split()
 )
-DECODED = {"gzip", "x-gzip", "deflate"}
+INFLATED = {"gzip", "x-gzip", "deflate"}
 
 BROKEN = (aiohttp.ClientError, OSError, TimeoutError)
 
@@ -101,13 +108,37 @@ def passed_on(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes
     return [(name, value) for name, value in lowered if name not in DROPPED and name not in named]
 
 
+def authentication(provider: ProviderEntry, dialect: Dialect) -> dict[str, str]:
+    """Return the headers that authenticate at a provider; none where it needs none. Raises Refusal."""
+    if provider.credential is None:
+        raise Refusal(Kind.UPSTREAM_BROKEN, f"The credential of provider {provider.name} cannot be read.")
+    return dialect.credential(provider.credential) if provider.credential else {}
+
+
+class Undecodable(Exception):
+    """What came is not in the encoding that the provider named."""
+
+
 class Decoder:
     """Undo the content encoding of an upstream that compresses although it was asked not to."""
 
     def __init__(self, encoding: str) -> None:
-        self.is_needed = encoding in DECODED
-        self._zlib = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32) if self.is_needed else None
+        self._decode: Callable[[bytes], bytes] | None = None
+        if encoding in INFLATED:
+            self._decode = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress
+        elif encoding == "zstd":
+            self._decode = zstd.ZstdDecompressor().decompress
+
+    @property
+    def is_needed(self) -> bool:
+        """Say whether there is something to undo."""
+        return self._decode is not None
 
     def __call__(self, chunk: bytes) -> bytes:
-        """Return a chunk decoded; raises zlib.error."""
-        return self._zlib.decompress(chunk) if self._zlib else chunk
+        """Return a chunk decoded; raises Undecodable."""
+        if self._decode is None:
+            return chunk
+        try:
+            return self._decode(chunk)
+        except (zlib.error, zstd.ZstdError, EOFError):
+            raise Undecodable from None

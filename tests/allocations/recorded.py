@@ -7,9 +7,16 @@ A request says with `x-play` what it wants to hear: a file of `tests/data/inline
 import asyncio
 import gzip
 import json
+import sys
+import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -19,6 +26,11 @@ Headers = list[tuple[bytes, bytes]]
 SAMPLES = Path(__file__).resolve().parent.parent / "data" / "inline"
 JSON: Headers = [(b"content-type", b"application/json")]
 EVENTS: Headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "zstd": zstd.compress,
+}
 seen: list[dict[str, Any]] = []
 
 
@@ -41,12 +53,17 @@ async def play(name: str, headers: dict[str, str], send: Send) -> None:
     match name:
         case "silence":
             await asyncio.Event().wait()
-        case "gzip":
-            whole = gzip.compress((SAMPLES / "openai_chat_completion.json").read_bytes())
-            await answer(send, 200, [*JSON, (b"content-encoding", b"gzip")], whole)
-        case "gzip-stream":
-            stream = gzip.compress((SAMPLES / "openai_chat_stream_include_usage.sse").read_bytes())
-            await answer(send, 200, [*EVENTS, (b"content-encoding", b"gzip")], stream)
+        case "gzip" | "deflate" | "zstd":
+            whole = ENCODINGS[name]((SAMPLES / "openai_chat_completion.json").read_bytes())
+            await answer(send, 200, [*JSON, (b"content-encoding", name.encode())], whole)
+        case "gzip-stream" | "deflate-stream" | "zstd-stream":
+            encoding = name.removesuffix("-stream")
+            stream = ENCODINGS[encoding]((SAMPLES / "openai_chat_stream_include_usage.sse").read_bytes())
+            await stream_of(stream, 50, send, (b"content-encoding", encoding.encode()))
+        case "zstd-broken":
+            await answer(send, 200, [*JSON, (b"content-encoding", b"zstd")], b"no frame of zstd")
+        case "redirect":
+            await answer(send, 302, [(b"location", b"http://127.0.0.1:9/")], b"")
         case "odd-headers":
             odd = [(b"connection", b"x-hop"), (b"x-hop", b"1"), (b"set-cookie", b"a=b"), (b"x-request-id", b"req_up")]
             whole = (SAMPLES / "openai_chat_completion.json").read_bytes()
@@ -61,14 +78,14 @@ async def play(name: str, headers: dict[str, str], send: Send) -> None:
 
 
 async def recorded(sample: dict[str, Any], raw: bytes, send: Send) -> None:
-    if "status" not in sample:
+    if not isinstance(sample.get("status"), int):
         return await answer(send, 200, JSON, raw)
     headers = [(name.encode(), value.encode()) for name, value in sample["headers"].items()]
     return await answer(send, sample["status"], headers, json.dumps(sample["body"]).encode())
 
 
-async def stream_of(data: bytes, size: int, send: Send) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": EVENTS})
+async def stream_of(data: bytes, size: int, send: Send, *headers: tuple[bytes, bytes]) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [*EVENTS, *headers]})
     for place in range(0, len(data), size):
         await send({"type": "http.response.body", "body": data[place : place + size], "more_body": True})
         await asyncio.sleep(0)

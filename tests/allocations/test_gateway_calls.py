@@ -140,14 +140,29 @@ def test_headers_of_the_answer_pass_but_for_those_of_the_connection(http: httpx.
     assert not {"x-hop", "set-cookie"} & set(answer.headers)
 
 
-@pytest.mark.parametrize("play", ["gzip", "gzip-stream"])
-def test_an_answer_that_comes_compressed_is_understood(http: httpx.Client, house: House, play: str) -> None:
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd"])
+def test_an_answer_that_comes_compressed_is_understood(
+    http: httpx.Client, house: House, encoding: str, is_stream: bool
+) -> None:
     purse = house.purse("50")
-    body = chat("gpt-6-astra", max_tokens=900, stream=play == "gzip-stream", stream_options={"include_usage": True})
+    play = f"{encoding}-stream" if is_stream else encoding
+    body = chat("gpt-6-astra", max_tokens=900, stream=is_stream, stream_options={"include_usage": True})
     answer = http.post("/v1/chat/completions", headers=purse.bearer | {"x-play": play}, json=body)
     sample = "openai_chat_stream_include_usage.sse" if body["stream"] else "openai_chat_completion.json"
     assert answer.content == (SAMPLES / sample).read_bytes()
+    assert "content-encoding" not in answer.headers  # the client did not ask for any
     assert tokens_of(purse.record) == OPENAI_TOKENS
+
+
+def test_an_answer_that_is_not_in_the_encoding_it_names_is_charged_at_its_bound(
+    http: httpx.Client, house: House
+) -> None:
+    purse = house.purse("50")
+    body = chat("gpt-6-astra", max_tokens=900)
+    with pytest.raises(httpx.DecodingError):
+        http.post("/v1/chat/completions", headers=purse.bearer | {"x-play": "zstd-broken"}, json=body)
+    assert (purse.record.settle_kind, purse.record.output_tokens) == ("bound", 900)
 
 
 def test_tags_are_kept_with_the_usage(http: httpx.Client, house: House) -> None:
