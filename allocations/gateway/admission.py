@@ -63,7 +63,8 @@ async def admit(meter: Meter, book: Book, key: KeyEntry, surface: Surface, ask: 
 
 def _choices(book: Book, key: KeyEntry, surface: Surface, ask: Ask) -> list[Option]:
     try:
-        return options(book, key.allocation, ask.model, surface.dialect.name, datetime.now(UTC))
+        found = options(book, key.allocation, ask.model, surface.dialect.name, datetime.now(UTC))
+        return found if surface.may_fall else found[:1]
     except Refusal as refusal:
         refusal.denied = Denied(DenialReason.NO_LINE.value, key.id)
         raise

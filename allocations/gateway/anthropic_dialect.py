@@ -1,4 +1,4 @@
-"""The Anthropic dialect: messages."""
+"""The Anthropic dialect: messages, and counting their tokens."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,6 +9,7 @@ from allocations.gateway.body import quoted
 from allocations.gateway.dialect import (
     Ask,
     Dialect,
+    FreeSurface,
     Headers,
     Reading,
     StreamWatch,
@@ -22,7 +23,7 @@ from allocations.gateway.dialect import (
 )
 from allocations.gateway.entries import ModelEntry
 from allocations.gateway.refusal import Kind, Refusal
-from allocations.metering.bounds import anthropic_messages_demand
+from allocations.metering.anthropic_bounds import anthropic_messages_demand
 from allocations.metering.usage import anthropic_usage, merged
 
 # kind: status, type
@@ -111,6 +112,9 @@ class Messages(Surface):
     def watch(self, ask: Ask) -> "MessageWatch":
         """Watch the events of a streamed message."""
         return MessageWatch()
+
+
+COUNT_TOKENS = FreeSurface(ANTHROPIC, "messages/count_tokens", quoted("model"))
 
 
 class MessageWatch(StreamWatch):

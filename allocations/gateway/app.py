@@ -15,14 +15,14 @@ import orjson
 import psycopg
 from django.conf import settings
 
-from allocations.gateway import balance, metered
-from allocations.gateway.anthropic_dialect import ANTHROPIC, Messages
+from allocations.gateway import balance, free, metered
+from allocations.gateway.anthropic_dialect import ANTHROPIC, COUNT_TOKENS, Messages
 from allocations.gateway.catalogue import Catalogue, CatalogueUnavailable, dsn_of
 from allocations.gateway.denials import Denials
-from allocations.gateway.dialect import Dialect, Surface
+from allocations.gateway.dialect import Dialect, FreeSurface, Surface
 from allocations.gateway.keys import authenticate
 from allocations.gateway.limits import Limits
-from allocations.gateway.openai_dialect import OPENAI, ChatCompletions
+from allocations.gateway.openai_dialect import OPENAI, ChatCompletions, Embeddings, Responses
 from allocations.gateway.outlet import answer
 from allocations.gateway.refusal import Kind, Refusal, unavailable
 from allocations.gateway.request import ClientGone, Receive, Request, Scope, Send
@@ -32,8 +32,11 @@ from allocations.metering.loop import SyncLoop
 logger = logging.getLogger(__name__)
 
 PREFIX = "/v1/"
-SURFACES: dict[str, Surface] = {f"{PREFIX}{surface.path}": surface for surface in (ChatCompletions(), Messages())}
-MODELS, QUOTA = f"{PREFIX}models", f"{PREFIX}quota"
+SURFACES: dict[str, Surface | FreeSurface] = {
+    f"{PREFIX}{surface.path}": surface
+    for surface in (ChatCompletions(), Responses(), Embeddings(), Messages(), COUNT_TOKENS)
+}
+MODELS, QUOTA, RESPONSES = f"{PREFIX}models", f"{PREFIX}quota", f"{PREFIX}responses/"
 RETRY_SECONDS = 0.5
 # Without its database the gateway starts all the same after this long, and says 503 until it is there.
 PATIENCE_SECONDS = 5.0
@@ -123,14 +126,16 @@ class Gateway:
             await _refuse(send, dialect, refusal, request.id or str(uuid4()))
 
     async def _route(
-        self, request: Request, surface: Surface | None, dialect: Dialect, receive: Receive, send: Send
+        self, request: Request, surface: Surface | FreeSurface | None, dialect: Dialect, receive: Receive, send: Send
     ) -> None:
         path, catalogue = request.path, self._hook.catalogue
         if surface is None and path not in {MODELS, QUOTA} and not path.startswith(f"{MODELS}/"):
-            raise Refusal(Kind.NO_SUCH_PATH, f"There is no {path[:200]} here.")
+            raise _no_such_path(path)
         _require_method(request, "POST" if surface else "GET")
         key = await authenticate(catalogue, request.secret)
-        if surface is not None:
+        if isinstance(surface, FreeSurface):
+            await free.call(self._hook, surface, request, key, send, receive)
+        elif surface is not None:
             await metered.call(self._hook, surface, request, key, send, receive)
         elif path == QUOTA:
             await _answer_json(send, await balance.quota(catalogue, key))
@@ -143,6 +148,13 @@ class Gateway:
 
 def _dialect_of(request: Request) -> Dialect:
     return ANTHROPIC if request.header(b"anthropic-version") else OPENAI
+
+
+def _no_such_path(path: str) -> Refusal:
+    if path.startswith(RESPONSES):
+        words = "Tank keeps no responses: it cannot fetch, list, cancel or delete them. Call POST /v1/responses."
+        return Refusal(Kind.NO_SUCH_PATH, words)
+    return Refusal(Kind.NO_SUCH_PATH, f"There is no {path[:200]} here.")
 
 
 def _require_method(request: Request, method: str) -> None:

@@ -42,10 +42,20 @@ def is_ambiguous(body: bytes, watched: tuple[bytes, ...]) -> bool:
 
 
 def changed(body: bytes, payload: dict[str, Any], changes: dict[str, Any], *, ambiguous: bool) -> bytes:
-    """Return the body with names set at its top. Where nothing is replaced, all of its bytes stay as they came."""
+    """Return the body with names set at its top. Where nothing is replaced, all of its bytes stay as they came.
+
+    Raises Refusal when it must be written anew and is nested too deeply for that.
+    """
     if ambiguous or not payload or changes.keys() & payload.keys():
-        return orjson.dumps(payload | changes)
+        return _written(payload | changes)
     if not changes:
         return body
     start = body.index(b"{") + 1
     return b"%b%b,%b" % (body[:start], orjson.dumps(changes)[1:-1], body[start:])
+
+
+def _written(payload: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(payload)
+    except orjson.JSONEncodeError:
+        raise bad_request("The request's body is nested too deeply.") from None

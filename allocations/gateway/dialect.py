@@ -75,6 +75,8 @@ class Surface(ABC):
     """The parameter that caps the output, inserted where a request names none."""
     watched: tuple[bytes, ...]
     """Parameters that decide what a call may cost, `quoted`; see `body.is_ambiguous`."""
+    may_fall: bool = True
+    """Whether another model's answer would do when the one that was asked for cannot be paid."""
 
     @abstractmethod
     def ask(self, payload: dict[str, Any], body: bytes) -> Ask:
@@ -87,6 +89,15 @@ class Surface(ABC):
     @abstractmethod
     def watch(self, ask: Ask) -> "StreamWatch":
         """Return what watches a streamed answer to a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class FreeSurface:
+    """A path of a dialect that costs nothing: its calls need a key and go to a model, and are not metered."""
+
+    dialect: Dialect
+    path: str
+    watched: tuple[bytes, ...]
 
 
 class Verdict(Enum):
@@ -153,7 +164,10 @@ def text_size(value: object) -> int:
     """Return the bytes of what a provider wrote: a text, or all of a structure."""
     if isinstance(value, str):
         return len(value) if value.isascii() else len(value.encode())
-    return len(orjson.dumps(value))
+    try:
+        return len(orjson.dumps(value))
+    except orjson.JSONEncodeError:  # nested deeper than any model writes
+        return 0
 
 
 def named_model(payload: dict[str, Any]) -> str:
@@ -169,6 +183,12 @@ def required_messages(payload: dict[str, Any]) -> None:
     messages = payload.get("messages")
     if not isinstance(messages, list) or not messages:
         raise bad_request("`messages` must be a list of at least one message.", "messages")
+
+
+def text_of(answer: dict[str, Any], name: str) -> str:
+    """Return a text in an object; empty when it is none."""
+    value = answer.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def stream_flag(payload: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""The OpenAI dialect: chat completions."""
+"""The OpenAI dialect: chat completions, responses, embeddings."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -18,11 +18,13 @@ from allocations.gateway.dialect import (
     named_model,
     required_messages,
     stream_flag,
+    text_of,
     text_size,
 )
 from allocations.gateway.entries import ModelEntry
 from allocations.gateway.refusal import Kind, Refusal, bad_request
-from allocations.metering.bounds import openai_chat_demand
+from allocations.gateway.routing import AUTO
+from allocations.metering.openai_bounds import openai_chat_demand, openai_embedding_demand, openai_response_demand
 from allocations.metering.usage import openai_usage
 
 # kind: status, type, code
@@ -109,8 +111,8 @@ class ChatCompletions(Surface):
         """Read a chat completion."""
         return Reading(
             tokens=openai_usage(answer.get("usage")),
-            model=_text(answer, "model"),
-            service_tier=_text(answer, "service_tier"),
+            model=text_of(answer, "model"),
+            service_tier=text_of(answer, "service_tier"),
         )
 
     def watch(self, ask: Ask) -> "ChatWatch":
@@ -150,7 +152,7 @@ class ChatWatch(StreamWatch):
     def _judge_chunk(self, chunk: dict[str, Any]) -> Verdict:
         reading, choices = self.reading, chunk.get("choices")
         if not reading.model:
-            reading.model = _text(chunk, "model")
+            reading.model = text_of(chunk, "model")
         if isinstance(choices, list):
             for choice in choices:
                 self.text_bytes += _delta_size(choice)
@@ -163,7 +165,7 @@ class ChatWatch(StreamWatch):
         if tokens is None:
             return Verdict.PASS
         self.reading.tokens = tokens
-        self.reading.service_tier = _text(chunk, "service_tier")
+        self.reading.service_tier = text_of(chunk, "service_tier")
         self.is_final = is_last
         return Verdict.DROP if is_last and self._drops_usage else Verdict.PASS
 
@@ -176,6 +178,91 @@ def _delta_size(choice: object) -> int:
     return text_size(content) if isinstance(content, str) and len(delta) <= 2 else text_size(delta)
 
 
-def _text(answer: dict[str, Any], name: str) -> str:
-    value = answer.get(name)
-    return value if isinstance(value, str) else ""
+class Responses(Surface):
+    """`POST /v1/responses`."""
+
+    dialect = OPENAI
+    path = "responses"
+    cap_name = "max_output_tokens"
+    watched = quoted(
+        "model stream max_output_tokens max_tool_calls input instructions tools background prompt conversation "
+        "previous_response_id context_management service_tier"
+    )
+
+    def ask(self, payload: dict[str, Any], body: bytes) -> Ask:
+        """Read a request for a response; raises Refusal and `bounds.Unbounded`."""
+        model, is_stream = named_model(payload), stream_flag(payload)
+        given = payload.get("input")
+        if not isinstance(given, str | list) and given is not None:
+            raise bad_request("`input` must be a text or a list of items.", "input")
+        return Ask(model=model, is_stream=is_stream, demand=openai_response_demand(payload, body))
+
+    def read(self, answer: dict[str, Any]) -> Reading:
+        """Read a response."""
+        return Reading(
+            tokens=openai_usage(answer.get("usage")),
+            model=text_of(answer, "model"),
+            service_tier=text_of(answer, "service_tier"),
+        )
+
+    def watch(self, ask: Ask) -> "ResponseWatch":
+        """Watch the events of a streamed response."""
+        return ResponseWatch()
+
+
+class ResponseWatch(StreamWatch):
+    """Watches `response.*` events: the last one carries the whole response with its usage."""
+
+    def judge(self, data: bytes) -> Verdict:
+        """Take note of one event."""
+        event = as_object(data) or {}
+        match event.get("type"):
+            case "response.created":
+                self._note(event.get("response"))
+            case "response.completed" | "response.incomplete":
+                self._note(event.get("response"))
+                return Verdict.LAST
+            case "response.failed":
+                self._note(event.get("response"))
+                self.is_error = True
+                self.is_final = self.reading.tokens is not None
+                return Verdict.LAST
+            case "error":
+                self.is_error = True
+                return Verdict.LAST
+            case str(kind) if kind.endswith(".delta") and event.get("delta") is not None:
+                self.text_bytes += text_size(event["delta"])
+        return Verdict.PASS
+
+    def _note(self, response: object) -> None:
+        if isinstance(response, dict):
+            self.reading.tokens = openai_usage(response.get("usage"))
+            self.reading.model = text_of(response, "model") or self.reading.model
+            self.reading.service_tier = text_of(response, "service_tier")
+
+
+class Embeddings(Surface):
+    """`POST /v1/embeddings`."""
+
+    dialect = OPENAI
+    path = "embeddings"
+    cap_name = ""
+    watched = quoted("model input")
+    may_fall = False  # vectors of two models cannot be compared
+
+    def ask(self, payload: dict[str, Any], body: bytes) -> Ask:
+        """Read an embeddings request; raises Refusal."""
+        model = named_model(payload)
+        if model == AUTO:
+            raise bad_request("Embeddings need the name of one model: vectors of two cannot be compared.", "model")
+        if not isinstance(payload.get("input"), str | list):
+            raise bad_request("`input` must be a text, a list of texts, or lists of token numbers.", "input")
+        return Ask(model=model, is_stream=False, demand=openai_embedding_demand(payload, body))
+
+    def read(self, answer: dict[str, Any]) -> Reading:
+        """Read embeddings."""
+        return Reading(tokens=openai_usage(answer.get("usage")), model=text_of(answer, "model"))
+
+    def watch(self, ask: Ask) -> ChatWatch:
+        """Watch a stream, which no provider of embeddings sends."""
+        return ChatWatch(drops_usage=False)

@@ -5,9 +5,13 @@ from typing import Any
 
 import orjson
 
-from allocations.sandbox.answer import Answer
+from allocations.sandbox import openai_shape
+from allocations.sandbox.answer import ANY_TOOL, Answer, Wish, wish_for
+from allocations.sandbox.openai_shape import dicts_of
 
 CAPS = ("max_tokens",)
+# Both dialects want a list of messages.
+problem = openai_shape.problem
 KINDS = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -20,9 +24,21 @@ KINDS = {
 }
 
 
+def wish(payload: dict[str, Any]) -> Wish:
+    """Return what shape of answer a request asks for."""
+    config, choice = payload.get("output_config"), payload.get("tool_choice")
+    tools = [(tool.get("name"), tool.get("input_schema")) for tool in dicts_of(payload.get("tools"))]
+    named = ""
+    if isinstance(choice, dict):
+        named = ANY_TOOL if choice.get("type") == "any" else str(choice.get("name") or "")
+    return wish_for(config.get("format") if isinstance(config, dict) else None, named, tools)
+
+
 def whole(payload: dict[str, Any], answer: Answer, usage: dict[str, Any] | None) -> dict[str, Any]:
     """Return a message."""
-    content = [{"type": "text", "text": answer.text}]
+    content: list[dict[str, Any]] = [{"type": "text", "text": answer.text}]
+    if answer.tool:
+        content = [_tool_use(answer) | {"input": {} if answer.is_truncated else orjson.loads(answer.text)}]
     document = _head(payload) | {"content": content, "stop_reason": _stop(answer), "stop_sequence": None}
     return document | ({"usage": usage} if usage else {})
 
@@ -31,10 +47,14 @@ def events(payload: dict[str, Any], answer: Answer, usage: dict[str, Any] | None
     """Yield the events of a streamed message."""
     start = _head(payload) | {"content": [], "stop_reason": None, "stop_sequence": None}
     yield _event("message_start", message=start | ({"usage": usage | {"output_tokens": 1}} if usage else {}))
-    yield _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+    block = _tool_use(answer) | {"input": {}} if answer.tool else {"type": "text", "text": ""}
+    yield _event("content_block_start", index=0, content_block=block)
     yield _event("ping")
     for piece in answer.pieces:
-        yield _event("content_block_delta", index=0, delta={"type": "text_delta", "text": piece})
+        delta = {"type": "input_json_delta", "partial_json": piece}
+        yield _event(
+            "content_block_delta", index=0, delta=delta if answer.tool else {"type": "text_delta", "text": piece}
+        )
     yield _event("content_block_stop", index=0)
     end = {"delta": {"stop_reason": _stop(answer), "stop_sequence": None}}
     yield _event("message_delta", **end, **({"usage": {"output_tokens": usage["output_tokens"]}} if usage else {}))
@@ -79,4 +99,8 @@ def _event(kind: str, **fields: Any) -> bytes:
 
 
 def _stop(answer: Answer) -> str:
-    return "max_tokens" if answer.is_truncated else "end_turn"
+    return "max_tokens" if answer.is_truncated else "tool_use" if answer.tool else "end_turn"
+
+
+def _tool_use(answer: Answer) -> dict[str, Any]:
+    return {"type": "tool_use", "id": "toolu_sandbox", "name": answer.tool}

@@ -1,7 +1,7 @@
 """The sandbox provider as an ASGI application, mounted at /sandbox.
 
-`POST /sandbox/v1/chat/completions`, `POST /sandbox/v1/messages` and `GET /sandbox/v1/models`. It needs no key and
-knows every model name.
+`POST /sandbox/v1/chat/completions`, `…/responses`, `…/embeddings`, `…/messages`, `…/messages/count_tokens` and
+`GET /sandbox/v1/models`. It needs no key and knows every model name.
 """
 
 import asyncio
@@ -13,13 +13,21 @@ import orjson
 from django.conf import settings
 
 from allocations.sandbox import answer as answers
-from allocations.sandbox import anthropic_shape, knobs, openai_shape
+from allocations.sandbox import anthropic_shape, count_shape, embeddings_shape, knobs, openai_shape, responses_shape
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-SHAPES: dict[str, ModuleType] = {"chat/completions": openai_shape, "messages": anthropic_shape}
+SHAPES: dict[str, ModuleType] = {
+    "chat/completions": openai_shape,
+    "responses": responses_shape,
+    "embeddings": embeddings_shape,
+    "messages": anthropic_shape,
+    "messages/count_tokens": count_shape,
+}
+# They have no text to say, and no streams.
+SILENT = (embeddings_shape, count_shape)
 MODELS = ["sandbox-frontier", "sandbox-standard", "sandbox-economy"]
 MOST_BYTES = 32 * 1024 * 1024
 RETRY_AFTER = {429: "1", 503: "1"}
@@ -51,12 +59,15 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _complete(shape: ModuleType, scope: Scope, receive: Receive, send: Send) -> None:
-    payload = await _payload(receive)
+    payload = await _payload(shape, receive)
     try:
         wishes = knobs.read(scope["headers"], settings.SANDBOX_DELAY_MS)
     except knobs.BadKnob as bad:
         raise _Bad(400, str(bad)) from None
-    answer = answers.make(payload, _cap(shape, payload), wishes.output_tokens)
+    if shape in SILENT:
+        answer = shape.answer_to(payload)
+    else:
+        answer = answers.make(payload, _cap(shape, payload), wishes.output_tokens, shape.wish(payload))
     if answer.input_tokens > answers.CONTEXT_WINDOW:
         raise _Bad(400, f"The prompt is too long: {answer.input_tokens} tokens > {answers.CONTEXT_WINDOW} maximum.")
     if wishes.delay_seconds:
@@ -74,7 +85,7 @@ async def _send_answer(
     if wishes.fault == "redirect":
         await _start(send, 307, [(b"location", b"http://127.0.0.1:9/elsewhere")])
         await send({"type": "http.response.body", "body": b""})
-    elif payload.get("stream") is True:
+    elif payload.get("stream") is True and shape not in SILENT:
         await _stream(shape, shape.events(payload, answer, usage), wishes, send)
     elif wishes.fault == "cut":
         await _start(send, 200, [(b"content-type", b"application/json"), (b"content-length", b"100000")])
@@ -104,7 +115,7 @@ def _first_half(events: list[bytes]) -> list[bytes]:
     return events[: len(events) // 2]
 
 
-async def _payload(receive: Receive) -> dict[str, Any]:
+async def _payload(shape: ModuleType, receive: Receive) -> dict[str, Any]:
     body, more = b"", True
     while more:
         message = await receive()
@@ -116,8 +127,10 @@ async def _payload(receive: Receive) -> dict[str, Any]:
         payload = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise _Bad(400, "The request's body is not valid JSON.") from None
-    if not isinstance(payload, dict) or not isinstance(payload.get("messages"), list):
-        raise _Bad(400, "`messages` must be a list.")
+    if not isinstance(payload, dict):
+        raise _Bad(400, "The request's body must be a JSON object.")
+    if problem := shape.problem(payload):
+        raise _Bad(400, problem)
     return payload
 
 

@@ -5,15 +5,46 @@ from typing import Any
 
 import orjson
 
-from allocations.sandbox.answer import Answer
+from allocations.sandbox.answer import ANY_TOOL, Answer, Wish, wish_for
 
 CREATED = 1_767_225_600  # a fixed moment: the sandbox's answers are the same every time
 CAPS = ("max_completion_tokens", "max_tokens")
 
 
+def problem(payload: dict[str, Any]) -> str:
+    """Return what is wrong with a request; empty when nothing is."""
+    return "" if isinstance(payload.get("messages"), list) else "`messages` must be a list."
+
+
+def wish(payload: dict[str, Any]) -> Wish:
+    """Return what shape of answer a request asks for."""
+    form = payload.get("response_format")
+    inner = form.get("json_schema") if isinstance(form, dict) else None
+    functions = [tool.get("function") for tool in dicts_of(payload.get("tools"))]
+    tools = [(inner.get("name"), inner.get("parameters")) for inner in functions if isinstance(inner, dict)]
+    return wish_for(inner if isinstance(inner, dict) else form, chosen(payload), tools)
+
+
+def chosen(payload: dict[str, Any]) -> str:
+    """Return the name of the tool that a request makes the model call; empty when it may answer as it likes."""
+    choice = payload.get("tool_choice")
+    if choice == "required":
+        return ANY_TOOL
+    function = choice.get("function", choice) if isinstance(choice, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def dicts_of(value: object) -> list[dict[str, Any]]:
+    """Return the objects of a list; none when it is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
 def whole(payload: dict[str, Any], answer: Answer, usage: dict[str, Any] | None) -> dict[str, Any]:
     """Return a chat completion."""
-    message = {"role": "assistant", "content": answer.text, "refusal": None}
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
+    if answer.tool:
+        message |= {"content": None, "tool_calls": [_call(answer.tool, answer.text)]}
     choice = {"message": message, "logprobs": None, "finish_reason": _finish(answer)}
     choices = [{"index": index} | choice for index in range(choices_of(payload))]
     document = _head(payload, "chat.completion") | {"choices": choices}
@@ -26,9 +57,11 @@ def events(payload: dict[str, Any], answer: Answer, usage: dict[str, Any] | None
     wants_usage = isinstance(options, dict) and options.get("include_usage") is True
     rest = {"usage": None} if wants_usage else {}
     for index in range(choices_of(payload)):
-        yield _chunk(head, index, {"role": "assistant", "content": ""}, None, rest)
+        yield _chunk(head, index, {"role": "assistant", "content": None if answer.tool else ""}, None, rest)
+        if answer.tool:
+            yield _chunk(head, index, {"tool_calls": [{"index": 0} | _call(answer.tool, "")]}, None, rest)
         for piece in answer.pieces:
-            yield _chunk(head, index, {"content": piece}, None, rest)
+            yield _chunk(head, index, _delta(answer, piece), None, rest)
         yield _chunk(head, index, {}, _finish(answer), rest)
     if wants_usage and usage:
         yield _event(head | {"choices": [], "usage": usage})
@@ -88,9 +121,19 @@ def _chunk(head: dict[str, Any], index: int, delta: dict[str, Any], finish: str 
     return _event(head | {"choices": [choice]} | rest)
 
 
+def _call(name: str, arguments: str) -> dict[str, Any]:
+    return {"id": "call_sandbox", "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def _delta(answer: Answer, piece: str) -> dict[str, Any]:
+    if answer.tool:
+        return {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}
+    return {"content": piece}
+
+
 def _event(document: dict[str, Any]) -> bytes:
     return b"data: " + orjson.dumps(document) + b"\n\n"
 
 
 def _finish(answer: Answer) -> str:
-    return "length" if answer.is_truncated else "stop"
+    return "length" if answer.is_truncated else "tool_calls" if answer.tool else "stop"

@@ -191,6 +191,16 @@ def message(model: str = "tank-medium", text: str = "How are you?", **more: Any)
     return chat(model, text, **{"max_tokens": 100, **more})
 
 
+def response(model: str = "tank-medium", text: str = "How are you?", **more: Any) -> dict[str, Any]:
+    """Return the body of a request to the Responses API."""
+    return {"model": model, "input": text, **more}
+
+
+def embedding(model: str = "tank-medium", text: Any = "How are you?", **more: Any) -> dict[str, Any]:
+    """Return the body of an embeddings request."""
+    return {"model": model, "input": text, **more}
+
+
 def seen(upstream: Server) -> list[dict[str, Any]]:
     """Return what the recorded upstream was sent since the last time it was asked."""
     told: list[dict[str, Any]] = httpx.get(f"{upstream.url}/seen").json()

@@ -18,18 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allocations.metering.bounds import (
-    ANTHROPIC_IMAGE,
-    MOST_OUTPUT,
-    OPENAI_IMAGE,
-    Demand,
-    Unbounded,
-    anthropic_messages_demand,
-    openai_chat_demand,
-    output_cap_within,
-    text_bound,
-    worst_tokens,
-)
+from allocations.metering.anthropic_bounds import ANTHROPIC_IMAGE, anthropic_messages_demand
+from allocations.metering.bounds import MOST_OUTPUT, Demand, Unbounded, output_cap_within, worst_tokens
+from allocations.metering.measure import text_bound
+from allocations.metering.openai_bounds import OPENAI_IMAGE, openai_chat_demand
 from allocations.metering.types import Tokens
 from ledger.rating import cost
 
@@ -178,9 +170,7 @@ TEXT_PART = {"type": "text", "text": "hi"}
         user(TEXT_PART, IMAGE_URL),
         user({"type": "file", "file": {"file_id": "file-1"}}),
         user({"type": "something_new"}),
-        user(TEXT_PART) | {"web_search_options": {}},
-        user(TEXT_PART) | {"tools": [{"type": "web_search"}]},
-        {"model": "m", "messages": [{"role": "assistant", "audio": {"id": "audio_1"}}]},
+        user(TEXT_PART) | {"tools": [{"type": "something_new"}]},
     ],
 )
 def test_what_the_bytes_of_a_chat_say_nothing_about_takes_the_whole_window(payload: dict[str, Any]) -> None:
@@ -194,12 +184,25 @@ def test_what_the_bytes_of_a_chat_say_nothing_about_takes_the_whole_window(paylo
         user({"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBE"}}),
         user({"type": "tool_result", "content": [{"type": "image", "source": {"type": "file", "file_id": "f"}}]}),
         user({"type": "container_upload", "file_id": "f"}),
-        user(TEXT_PART) | {"mcp_servers": [{"type": "url", "url": "https://example.com"}]},
-        user(TEXT_PART) | {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
     ],
 )
 def test_what_the_bytes_of_a_message_say_nothing_about_takes_the_whole_window(payload: dict[str, Any]) -> None:
     assert ask_anthropic(payload).input_tokens is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"mcp_servers": [{"type": "url", "url": "https://example.com"}]},
+        {"tools": [{"type": "web_fetch_20260318", "name": "web_fetch"}]},
+        {"tools": [{"name": "mine"}, {"type": "something_new", "name": "x"}]},
+    ],
+)
+def test_tools_that_anthropic_runs_may_fill_the_window_at_every_turn(more: dict[str, Any]) -> None:
+    demand = ask_anthropic(user(TEXT_PART) | more)
+    assert (demand.input_tokens, demand.readings) == (None, 11)
+    worst = worst_tokens(demand, PRICES, context_window=WINDOW, output_cap=10)
+    assert worst == Tokens(input=11 * WINDOW, output=10)
 
 
 def test_the_whole_window_is_reserved_and_never_more() -> None:
@@ -265,9 +268,15 @@ def test_an_escape_cannot_hide_a_wish_for_caching() -> None:
         (ask_openai, "n", 1000),
         (ask_openai, "service_tier", "priority"),
         (ask_openai, "modalities", ["text", "audio"]),
+        (ask_openai, "web_search_options", {}),
         (ask_anthropic, "max_tokens", "100"),
         (ask_anthropic, "service_tier", "priority"),
         (ask_anthropic, "speed", "fast"),
+        (ask_anthropic, "inference_geo", "us"),
+        (ask_anthropic, "container", {"skills": []}),
+        (ask_anthropic, "context_management", {"edits": [{"type": "compact_20260112"}]}),
+        (ask_anthropic, "tools", [{"type": "web_search_20250305", "name": "web_search"}]),
+        (ask_anthropic, "tools", [{"type": "web_fetch_20260318"}, {"type": "code_execution_20260521"}]),
     ],
 )
 def test_what_has_no_bound_or_no_price_is_refused_by_name(
@@ -281,6 +290,20 @@ def test_what_has_no_bound_or_no_price_is_refused_by_name(
 def test_audio_input_has_no_price() -> None:
     with pytest.raises(Unbounded, match="audio"):
         ask_openai(user({"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}))
+    with pytest.raises(Unbounded, match="audio"):
+        ask_openai({"model": "m", "messages": [{"role": "assistant", "audio": {"id": "audio_1"}}]})
+
+
+def test_thinking_is_inside_the_cap_and_clearing_context_only_makes_less_of_it() -> None:
+    thinking = {"thinking": {"type": "enabled", "budget_tokens": 4000}, "max_tokens": 5000}
+    clearing = {"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]}}
+    demand = ask_anthropic(user(TEXT_PART) | thinking | clearing)
+    assert (demand.output_cap, demand.extra_output, demand.readings) == (5000, 0, 1)
+
+
+def test_a_part_that_is_nested_too_deeply_to_be_written_counts_as_the_whole_body() -> None:
+    body = b'{"messages":[{"content":"a"}],"prediction":' + b"[" * 500 + b"]" * 500 + b"}"
+    assert openai_chat_demand(orjson.loads(body), body).extra_output == len(body)
 
 
 def test_nesting_deeper_than_the_stack_is_measured() -> None:

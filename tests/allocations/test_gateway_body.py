@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from allocations.gateway.anthropic_dialect import Messages
 from allocations.gateway.body import changed, is_ambiguous, parse, quoted
-from allocations.gateway.openai_dialect import ChatCompletions
+from allocations.gateway.openai_dialect import ChatCompletions, Embeddings, Responses
 from allocations.gateway.refusal import Refusal
 from allocations.metering.bounds import Unbounded
 from allocations.sandbox import answer as sandbox
+from allocations.sandbox.app import SHAPES, SILENT
 
 NAMES = [
     "model",
@@ -40,6 +41,7 @@ NAMES += [
     "data",
     "tool_result",
 ]
+NAMES += ["input", "instructions", "output", "previous_response_id", "encrypted_content", "max_output_tokens"]
 JSON = st.recursive(
     st.none()
     | st.booleans()
@@ -67,6 +69,13 @@ def test_what_is_added_stands_in_front_and_nothing_else_moves(payload: dict[str,
         assert result == body
 
 
+def test_what_is_nested_too_deeply_to_be_written_anew_is_refused() -> None:
+    body = b'{"model":"a","model":"b","x":' + b"[" * 500 + b"]" * 500 + b"}"
+    assert changed(body, parse(body), {}, ambiguous=False) == body
+    with pytest.raises(Refusal, match="nested too deeply"):
+        changed(body, parse(body), {}, ambiguous=True)
+
+
 def test_what_is_replaced_is_there_once() -> None:
     body = b'{"model":"a", "max_tokens": null}'
     assert changed(body, orjson.loads(body), {"max_tokens": 5}, ambiguous=False) == b'{"model":"a","max_tokens":5}'
@@ -91,15 +100,20 @@ def test_any_bytes_are_an_object_or_refused(body: bytes) -> None:
         assert isinstance(parse(body), dict)
 
 
-@given(st.fixed_dictionaries({"model": st.just("m"), "messages": JSON}, optional=dict.fromkeys(NAMES[2:], JSON)))
+@given(st.fixed_dictionaries({"model": st.just("m")}, optional=dict.fromkeys(NAMES[1:], JSON)))
+@example({"model": "m", "input": [{"type": []}, {"type": "computer_call_output", "output": []}, 5, None]})
+@example({"model": "m", "input": [[1], "a", {}, None]})
 @example({"model": "m", "messages": [{"content": [{"type": []}]}], "tools": [{"type": {}}], "service_tier": []})
 def test_any_object_is_measured_or_refused(payload: dict[str, Any]) -> None:
     body = orjson.dumps(payload)
-    for surface in (ChatCompletions(), Messages()):
+    for surface in (ChatCompletions(), Responses(), Embeddings(), Messages()):
         try:
             ask = surface.ask(payload, body)
         except (Refusal, Unbounded):
             continue
         assert ask.demand.input_tokens is None or ask.demand.input_tokens > 0
         # The sandbox is an honest provider: it never counts more than the bound.
-        assert sandbox.prompt_tokens(payload) <= (ask.demand.input_tokens or sandbox.CONTEXT_WINDOW)
+        shape = SHAPES[surface.path]
+        if not shape.problem(payload):
+            answer = sandbox.make(payload, 1, None) if shape not in SILENT else shape.answer_to(payload)
+            assert answer.input_tokens <= (ask.demand.input_tokens or sandbox.CONTEXT_WINDOW)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from allocations.gateway import sse
 from allocations.gateway.anthropic_dialect import MessageWatch
 from allocations.gateway.dialect import StreamWatch
-from allocations.gateway.openai_dialect import ChatWatch
+from allocations.gateway.openai_dialect import ChatWatch, ResponseWatch
 from allocations.gateway.sse import EventSplitter, EventTooLong, data_of
 from allocations.metering.types import Tokens
 
@@ -111,6 +111,49 @@ def test_text_is_counted_in_bytes_also_of_tool_calls() -> None:
     assert watch.text_bytes == len("żółw".encode()) + len(orjson.dumps(delta))
 
 
+# --- Responses -----------------------------------------------------------------------------------------------
+
+RESPONSE = (SAMPLES / "openai_response_stream.sse").read_bytes()
+
+
+@given(st.lists(st.integers(0, 10_000), max_size=30), LINE_ENDS)
+def test_the_last_event_of_a_response_carries_its_usage_and_is_held_back(cuts: list[int], end: bytes) -> None:
+    data = RESPONSE.replace(b"\n", end)
+    watch = ResponseWatch()
+    passing = passed(watch, pieces_of(data, cuts))
+    assert watch.tail is not None
+    assert passing + watch.tail == data
+    assert watch.tail.startswith(b"event: response.completed")
+    assert (watch.reading.tokens, watch.reading.model) == (OPENAI_TOKENS, "gpt-6-astra")
+    assert (watch.reading.service_tier, watch.text_bytes, watch.is_error) == ("default", 2, False)
+
+
+def test_a_response_that_stops_at_its_cap_is_whole() -> None:
+    watch = ResponseWatch()
+    passed(watch, [(SAMPLES / "openai_response_stream_incomplete.sse").read_bytes()])
+    assert (watch.has_ended, watch.is_error, watch.reading.tokens) == (True, False, OPENAI_TOKENS)
+
+
+def test_arguments_of_a_tool_are_text_of_a_response() -> None:
+    watch = ResponseWatch()
+    passed(watch, [(SAMPLES / "openai_response_stream_tools.sse").read_bytes()])
+    assert watch.text_bytes == len('{"city":"Łódź"}'.encode())
+
+
+@pytest.mark.parametrize("name", ["openai_response_stream_failed.sse", "openai_response_stream_error.sse"])
+def test_a_response_that_fails_ends_the_stream(name: str) -> None:
+    watch = ResponseWatch()
+    passed(watch, [(SAMPLES / "errors" / name).read_bytes()])
+    assert (watch.is_error, watch.is_final, watch.has_ended, watch.text_bytes) == (True, False, True, 2)
+
+
+def test_a_response_that_fails_with_its_usage_is_known_exactly() -> None:
+    failed = {"type": "response.failed", "response": {"usage": {"input_tokens": 3, "output_tokens": 1}}}
+    watch = ResponseWatch()
+    passed(watch, [b"data: " + orjson.dumps(failed) + b"\n\n"])
+    assert (watch.is_error, watch.is_final, watch.reading.tokens) == (True, True, Tokens(input=3, output=1))
+
+
 # --- Anthropic -----------------------------------------------------------------------------------------------
 
 
@@ -138,9 +181,22 @@ def test_an_anthropic_stream_that_fails_knows_its_input() -> None:
 
 # --- Anything ------------------------------------------------------------------------------------------------
 
-NAMES = ["type", "delta", "usage", "message", "choices", "error", "content", "text", "model", "output_tokens"]
+NAMES = [
+    "type",
+    "response",
+    "delta",
+    "usage",
+    "message",
+    "choices",
+    "error",
+    "content",
+    "text",
+    "model",
+    "output_tokens",
+]
+KINDS = ["response.created", "response.completed", "x.delta", "message_start", "message_delta", "error"]
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 10**14) | st.text(max_size=5),
+    st.none() | st.booleans() | st.integers(-5, 10**14) | st.text(max_size=5) | st.sampled_from(KINDS),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
@@ -156,7 +212,7 @@ JSON = st.recursive(
 @given(st.lists(JSON | st.binary(max_size=30), max_size=6), st.booleans())
 def test_no_event_whatever_it_holds_breaks_a_watch(documents: list[object], drops_usage: bool) -> None:
     events = [document if isinstance(document, bytes) else orjson.dumps(document) for document in documents]
-    for watch in (ChatWatch(drops_usage), MessageWatch()):
+    for watch in (ChatWatch(drops_usage), ResponseWatch(), MessageWatch()):
         for event in events:
             watch.feed(b"data: " + event.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n\n")
         assert watch.text_bytes >= 0

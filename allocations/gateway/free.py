@@ -1,0 +1,61 @@
+"""A call that costs nothing, such as counting tokens: it needs a key and a model that the key may call, no quota."""
+
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import aiohttp
+
+from allocations.gateway import body as bodies
+from allocations.gateway.dialect import FreeSurface, named_model
+from allocations.gateway.entries import KeyEntry
+from allocations.gateway.metered import Hook
+from allocations.gateway.outlet import answer
+from allocations.gateway.refusal import Kind, Refusal
+from allocations.gateway.relay import CUT, CUT_SHORT, REDIRECTED, TooLong, refused_credential
+from allocations.gateway.request import Receive, Request, Send, read_body
+from allocations.gateway.routing import options
+from allocations.gateway.upstream import UpstreamFailed, authentication, passed_on
+
+MOST_ANSWER_BYTES = 1024 * 1024
+
+
+async def call(hook: Hook, surface: FreeSurface, request: Request, key: KeyEntry, send: Send, receive: Receive) -> None:
+    """Answer a call that is not metered. Raises Refusal while nothing has been sent."""
+    limits = hook.limits
+    body = await read_body(request, receive, most_bytes=limits.request_bytes, most_seconds=limits.request_seconds)
+    payload = bodies.parse(body)
+    asked, book = named_model(payload), await hook.catalogue.book()
+    model = options(book, key.allocation, asked, surface.dialect.name, datetime.now(UTC))[0].model
+    changes = {} if model.name == asked else {"model": model.name}
+    outgoing = bodies.changed(body, payload, changes, ambiguous=bodies.is_ambiguous(body, surface.watched))
+    headers = authentication(model.provider, surface.dialect)
+    request.id = str(uuid4())
+    try:
+        response = await hook.upstream.post(model.provider, surface.path, request, headers, outgoing)
+    except UpstreamFailed as failure:
+        raise failure.refusal from None
+    async with response:
+        await _pass(response, model.name, request, send)
+
+
+async def _pass(response: aiohttp.ClientResponse, model: str, request: Request, send: Send) -> None:
+    if 300 <= response.status < 400:
+        raise Refusal(Kind.UPSTREAM_BROKEN, REDIRECTED)
+    try:
+        body = await _read(response)
+    except CUT_SHORT:
+        raise Refusal(Kind.UPSTREAM_BROKEN, CUT) from None
+    if response.status == 401:
+        raise refused_credential(request)
+    request.has_answer = True
+    ours = [(b"x-request-id", request.id.encode()), (b"x-tank-model", model.encode()), (b"x-tank-cost", b"0")]
+    await answer(send, response.status, [*passed_on(response.raw_headers), *ours], body)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    while chunk := await response.content.readany():
+        body += chunk
+        if len(body) > MOST_ANSWER_BYTES:
+            raise TooLong
+    return bytes(body)
