@@ -6,6 +6,7 @@ What an event means is for the dialects; here it is only found. At most one unfi
 import re
 
 MOST_PENDING = 32 * 1024 * 1024
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 # A line may end in LF, CR or CRLF; an event ends with an empty line. Atomic, so that a CRLF is never taken for two.
 _END_OF_EVENT = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
@@ -58,5 +59,11 @@ def data_of(event: bytes) -> bytes:
     """Return the data of an event: its `data:` lines, joined by LF."""
     if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
         return event[6:-2]
-    lines = [line[5:].removeprefix(b" ") for line in event.splitlines() if line.startswith(b"data:")]
-    return lines[0] if len(lines) == 1 else b"\n".join(lines)
+    # A byte order mark may stand before the first event.
+    lines = [_data_line(line) for line in event.removeprefix(BYTE_ORDER_MARK).splitlines()]
+    return b"\n".join(line for line in lines if line is not None)
+
+
+def _data_line(line: bytes) -> bytes | None:
+    name, _, value = line.partition(b":")
+    return value.removeprefix(b" ") if name == b"data" else None

@@ -53,6 +53,41 @@ def test_no_byte_is_lost_or_made_up(data: bytes, cuts: list[int]) -> None:
     assert b"".join(events) + splitter.pending == data
 
 
+def as_the_standard_says(stream: bytes) -> list[bytes]:
+    """Return the data of all events that a stream dispatches, read line by line as the standard describes it."""
+    lines = stream.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    told: list[bytes] = []
+    data: list[bytes] = []
+    for line in lines[:-1]:
+        if not line:
+            told.extend([b"\n".join(data)] if data else [])
+            data = []
+        elif line == b"data":
+            data.append(b"")
+        elif line.startswith(b"data:"):
+            data.append(line[5:].removeprefix(b" "))
+    return told
+
+
+LINES = st.sampled_from([b"data: a", b"data:b", b"data:", b"data", b"data:  c: d", b"database: x", b"event: e", b": c"])
+LINES |= st.sampled_from([b"id: 1", b"retry: 5", b"x", b'data: {"a":"\xe2\x80\xa8"}', b"data: \x0b\x0c\x1c"])
+
+
+@given(
+    st.lists(st.tuples(LINES | st.just(b""), LINE_ENDS), max_size=20),
+    st.lists(st.integers(0, 10_000), max_size=20),
+    st.booleans(),
+)
+def test_the_data_of_events_is_what_the_standard_says(
+    lines: list[tuple[bytes, bytes]], cuts: list[int], has_mark: bool
+) -> None:
+    stream = b"\xef\xbb\xbf" * has_mark + b"".join(line + end for line, end in lines) + b": end"
+    splitter = EventSplitter()
+    events = [event for piece in pieces_of(stream, cuts) for event in splitter.feed(piece)]
+    told = [data_of(event) for event in events]
+    assert [data for data in told if data] == [data for data in as_the_standard_says(stream) if data]
+
+
 def test_an_event_of_several_data_lines_is_one_text() -> None:
     assert data_of(b"event: x\r\ndata: one\r\ndata:two\r\n\r\n") == b"one\ntwo"
     assert data_of(b": a comment\n\n") == b""
