@@ -27,7 +27,7 @@ async def call(hook: Hook, surface: FreeSurface, request: Request, key: KeyEntry
     asked, book = named_model(payload), await hook.catalogue.book()
     model = options(book, key.allocation, asked, surface.dialect.name, datetime.now(UTC))[0].model
     changes = {} if model.name == asked else {"model": model.name}
-    outgoing = bodies.changed(body, payload, changes, ambiguous=bodies.is_ambiguous(body, surface.watched))
+    outgoing = bodies.changed(body, payload, changes, ambiguous=bodies.is_ambiguous(body, payload))
     headers = authentication(model.provider, surface.dialect)
     request.id = str(uuid4())
     try:

@@ -80,4 +80,4 @@ def _outgoing(body: bytes, payload: dict[str, object], surface: Surface, ask: As
         changes[surface.cap_name] = admitted.inserted_cap
     if admitted.option.model.name != ask.model:
         changes["model"] = admitted.option.model.name
-    return bodies.changed(body, payload, changes, ambiguous=bodies.is_ambiguous(body, surface.watched))
+    return bodies.changed(body, payload, changes, ambiguous=bodies.is_ambiguous(body, payload))
