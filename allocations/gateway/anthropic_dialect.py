@@ -5,7 +5,6 @@ from typing import Any
 
 import orjson
 
-from allocations.gateway.body import quoted
 from allocations.gateway.dialect import (
     Ask,
     Dialect,
@@ -95,7 +94,6 @@ class Messages(Surface):
     dialect = ANTHROPIC
     path = "messages"
     cap_name = "max_tokens"
-    watched = quoted("model stream max_tokens messages tools")
 
     def ask(self, payload: dict[str, Any], body: bytes) -> Ask:
         """Read a messages request; raises Refusal and `bounds.Unbounded`."""
@@ -114,7 +112,7 @@ class Messages(Surface):
         return MessageWatch()
 
 
-COUNT_TOKENS = FreeSurface(ANTHROPIC, "messages/count_tokens", quoted("model"))
+COUNT_TOKENS = FreeSurface(ANTHROPIC, "messages/count_tokens")
 
 
 class MessageWatch(StreamWatch):

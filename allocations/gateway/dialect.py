@@ -73,8 +73,6 @@ class Surface(ABC):
     """After /v1/; it also names the surface in usage records."""
     cap_name: str
     """The parameter that caps the output, inserted where a request names none."""
-    watched: tuple[bytes, ...]
-    """Parameters that decide what a call may cost, `quoted`; see `body.is_ambiguous`."""
     may_fall: bool = True
     """Whether another model's answer would do when the one that was asked for cannot be paid."""
 
@@ -85,6 +83,10 @@ class Surface(ABC):
     @abstractmethod
     def read(self, answer: dict[str, Any]) -> Reading:
         """Read a whole answer."""
+
+    def error_event(self, refusal: Refusal, request_id: str) -> bytes:
+        """Return the event that ends a stream which broke."""
+        return self.dialect.error_event(refusal, request_id)
 
     @abstractmethod
     def watch(self, ask: Ask) -> "StreamWatch":
@@ -97,7 +99,6 @@ class FreeSurface:
 
     dialect: Dialect
     path: str
-    watched: tuple[bytes, ...]
 
 
 class Verdict(Enum):

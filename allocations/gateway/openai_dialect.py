@@ -5,7 +5,6 @@ from typing import Any
 
 import orjson
 
-from allocations.gateway.body import quoted
 from allocations.gateway.dialect import (
     Ask,
     Dialect,
@@ -92,7 +91,6 @@ class ChatCompletions(Surface):
     dialect = OPENAI
     path = "chat/completions"
     cap_name = "max_completion_tokens"
-    watched = quoted("model stream stream_options max_tokens max_completion_tokens n messages tools")
 
     def ask(self, payload: dict[str, Any], body: bytes) -> Ask:
         """Read a chat completion request; raises Refusal and `bounds.Unbounded`."""
@@ -184,10 +182,6 @@ class Responses(Surface):
     dialect = OPENAI
     path = "responses"
     cap_name = "max_output_tokens"
-    watched = quoted(
-        "model stream max_output_tokens max_tool_calls input instructions tools background prompt conversation "
-        "previous_response_id context_management service_tier"
-    )
 
     def ask(self, payload: dict[str, Any], body: bytes) -> Ask:
         """Read a request for a response; raises Refusal and `bounds.Unbounded`."""
@@ -204,6 +198,12 @@ class Responses(Surface):
             model=text_of(answer, "model"),
             service_tier=text_of(answer, "service_tier"),
         )
+
+    def error_event(self, refusal: Refusal, request_id: str) -> bytes:
+        """Return the event as this API has it, with the part at which the SDK raises."""
+        error = _error(refusal)
+        event = {name: error["error"][name] for name in ("code", "message", "param")}
+        return b"event: error\ndata: " + orjson.dumps({"type": "error"} | event | error) + b"\n\n"
 
     def watch(self, ask: Ask) -> "ResponseWatch":
         """Watch the events of a streamed response."""
@@ -247,7 +247,6 @@ class Embeddings(Surface):
     dialect = OPENAI
     path = "embeddings"
     cap_name = ""
-    watched = quoted("model input")
     may_fall = False  # vectors of two models cannot be compared
 
     def ask(self, payload: dict[str, Any], body: bytes) -> Ask:

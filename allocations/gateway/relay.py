@@ -180,7 +180,7 @@ class _StreamRelay:
         await self._outlet.finish(watch.tail or (b"" if has_all else self._error_event(Kind.UPSTREAM_BROKEN, CUT)))
 
     def _error_event(self, kind: Kind, message: str) -> bytes:
-        return self._call.surface.dialect.error_event(Refusal(kind, message), self._call.request.id)
+        return self._call.surface.error_event(Refusal(kind, message), self._call.request.id)
 
 
 def refused_credential(request: Request) -> Refusal:

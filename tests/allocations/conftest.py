@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import httpx2 as httpx
 import pytest
 
-from tests.allocations.gateways import House, Server, gateway, recorded, sandbox
+from tests.allocations.gateways import House, Purse, Server, gateway, recorded, sandbox
+from tests.allocations.sdks import Attempts
 from tests.conftest import FreshDatabase
 
 
@@ -30,3 +31,15 @@ def gateway_url(module_database: FreshDatabase, house: House) -> Iterator[str]:
 def http(gateway_url: str) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=gateway_url, timeout=30) as client:
         yield client
+
+
+@pytest.fixture
+def attempts() -> Iterator[Attempts]:
+    counted = Attempts()
+    yield counted
+    counted.client.close()
+
+
+@pytest.fixture
+def purse(house: House) -> Purse:
+    return house.purse("50")

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
+import anthropic
 import httpx2 as httpx
 import openai
 import psycopg
@@ -57,9 +59,9 @@ def test_new_calls_are_refused_and_those_in_flight_finish(
         until(lambda: purse.quota().held > held, what="the hold")
         with away(fresh_database):
             until(lambda: post(server.url, purse).status_code == 503, what="the refusal")
-            anthropic = httpx.post(f"{server.url}/v1/messages", headers=purse.x_api_key, json=message())
-            assert (anthropic.status_code, anthropic.json()["error"]["type"]) == (503, "api_error")
-            assert anthropic.headers["retry-after"] == "2"
+            refused = httpx.post(f"{server.url}/v1/messages", headers=purse.x_api_key, json=message())
+            assert (refused.status_code, refused.json()["error"]["type"]) == (503, "api_error")
+            assert refused.headers["retry-after"] == "2"
             # Longer than a settle waits for the database: it goes to the spool, and the answer to its client.
             assert in_flight.result().status_code == 200
         until(lambda: post(server.url, purse).status_code == 200, what="the first call after")
@@ -68,18 +70,20 @@ def test_new_calls_are_refused_and_those_in_flight_finish(
     assert manage("verify", env=fresh_database.env).returncode == 0
 
 
-def say_something(client: openai.OpenAI) -> str | None:
-    answer = client.chat.completions.create(model="tank-medium", messages=[{"role": "user", "content": "a"}])
-    return answer.choices[0].message.content
+ASK: Any = [{"role": "user", "content": "a"}]
 
 
-def test_the_sdk_waits_and_gets_its_answer(fresh_database: FreshDatabase, server: Server, house: House) -> None:
+def test_the_sdks_wait_and_get_their_answers(fresh_database: FreshDatabase, server: Server, house: House) -> None:
     purse = house.purse()
-    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key=purse.secret)
+    ours = openai.OpenAI(base_url=f"{server.url}/v1", api_key=purse.secret)
+    theirs = anthropic.Anthropic(base_url=server.url, api_key=purse.secret)
     assert post(server.url, purse).status_code == 200
     with ThreadPoolExecutor() as threads:
         with away(fresh_database):
             until(lambda: post(server.url, purse).status_code == 503, what="the refusal")
-            waiting = threads.submit(say_something, client)
-        assert waiting.result(30)
-    client.close()
+            chat = threads.submit(ours.chat.completions.create, model="tank-medium", messages=ASK)
+            message = threads.submit(theirs.messages.create, model="tank-medium", messages=ASK, max_tokens=20)
+        assert chat.result(30).choices[0].message.content
+        assert message.result(30).content
+    ours.close()
+    theirs.close()

@@ -3,59 +3,17 @@
 How often an SDK tries is counted at its HTTP client; what it does on each kind of error decides what Tank sends.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import anthropic
-import httpx2 as httpx
 import openai
 import pytest
 
 from allocations.services import key_revoke
 from tests.allocations.gateways import House, Purse
+from tests.allocations.sdks import HELLO, MEDIUM, Attempts, of_anthropic, of_openai
 
 pytestmark = pytest.mark.usefixtures("module_database")
-
-HELLO: Any = [{"role": "user", "content": "Say something, please."}]
-MEDIUM = "tank-medium"
-
-
-@dataclass
-class Attempts:
-    """Counts the requests of an HTTP client."""
-
-    count: int = 0
-    client: httpx.Client = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.client = httpx.Client(event_hooks={"request": [self._count]}, timeout=30)
-
-    def _count(self, request: httpx.Request) -> None:
-        self.count += 1
-
-
-@pytest.fixture
-def attempts() -> Iterator[Attempts]:
-    counted = Attempts()
-    yield counted
-    counted.client.close()
-
-
-@pytest.fixture
-def purse(house: House) -> Purse:
-    return house.purse("50")
-
-
-def of_openai(url: str, purse: Purse, attempts: Attempts, **headers: str) -> openai.OpenAI:
-    return openai.OpenAI(
-        base_url=f"{url}/v1", api_key=purse.secret, http_client=attempts.client, default_headers=headers
-    )
-
-
-def of_anthropic(url: str, purse: Purse, attempts: Attempts, **headers: str) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=url, api_key=purse.secret, http_client=attempts.client, default_headers=headers)
-
 
 # --- It works ------------------------------------------------------------------------------------------------
 
@@ -172,20 +130,6 @@ def test_a_body_over_the_limit_is_refused_at_once(gateway_url: str, purse: Purse
 
 
 # --- Trouble that may pass -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("fault", ["429", "500", "503", "529"])
-def test_the_providers_passing_troubles_are_tried_again(
-    gateway_url: str, purse: Purse, attempts: Attempts, fault: str
-) -> None:
-    headers = {"x-sandbox-fault": fault}
-    with pytest.raises(openai.APIStatusError) as failed:
-        of_openai(gateway_url, purse, attempts, **headers).chat.completions.create(model=MEDIUM, messages=HELLO)
-    assert (failed.value.status_code, attempts.count) == (int(fault), 3)
-    client = of_anthropic(gateway_url, purse, attempts, **headers)
-    with pytest.raises(anthropic.APIStatusError):
-        client.messages.create(model=MEDIUM, messages=HELLO, max_tokens=10)
-    assert (attempts.count, purse.records, purse.quota().held) == (6, [], 0)
 
 
 @pytest.mark.parametrize("fault", ["cut", "error-event"])
