@@ -83,7 +83,8 @@ def _bound(option: Option, ask: Ask) -> _Bound:
 
 
 def _worst(option: Option, ask: Ask, cap: int) -> Tokens:
-    return worst_tokens(ask.demand, option.rate, context_window=option.model.context_window, output_cap=cap)
+    demand, model = ask.demand_of(option.model.id), option.model
+    return worst_tokens(demand, option.rate, context_window=model.context_window, output_cap=cap)
 
 
 def _admitted(
@@ -98,7 +99,8 @@ def _admitted(
 
 
 def _cap_within(option: Option, ask: Ask, granted: Decimal) -> int:
-    return output_cap_within(ask.demand, option.rate, context_window=option.model.context_window, granted=granted)
+    demand, model = ask.demand_of(option.model.id), option.model
+    return output_cap_within(demand, option.rate, context_window=model.context_window, granted=granted)
 
 
 def _closed(blocked: QuotaExhausted, key: KeyEntry) -> Refusal:

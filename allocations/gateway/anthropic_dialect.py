@@ -94,6 +94,7 @@ class Messages(Surface):
     dialect = ANTHROPIC
     path = "messages"
     cap_name = "max_tokens"
+    conversation = "messages"
 
     def ask(self, payload: dict[str, Any], body: bytes) -> Ask:
         """Read a messages request; raises Refusal and `bounds.Unbounded`."""

@@ -12,6 +12,7 @@ from allocations.gateway.entries import ModelEntry
 from allocations.gateway.refusal import Refusal, bad_request
 from allocations.gateway.sse import EventSplitter, data_of
 from allocations.metering.bounds import Demand
+from allocations.metering.recall import Trail
 from allocations.metering.types import Tokens
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -37,6 +38,12 @@ class Ask:
     """What must be set in the body before it goes upstream."""
     drops_usage: bool = False
     """The client did not ask for the usage event that `changes` orders."""
+    trail: Trail | None = None
+    """How the request begins, where the provider may have counted that before."""
+
+    def demand_of(self, model_id: int) -> Demand:
+        """Return what the request can use at most at a model."""
+        return self.demand if self.trail is None else self.trail.tightened(self.demand, model_id)
 
 
 class Dialect(ABC):
@@ -73,6 +80,8 @@ class Surface(ABC):
     """After /v1/; it also names the surface in usage records."""
     cap_name: str
     """The parameter that caps the output, inserted where a request names none."""
+    conversation = ""
+    """The parameter that holds the messages or items, which grow at their end; empty where there is none."""
     may_fall: bool = True
     """Whether another model's answer would do when the one that was asked for cannot be paid."""
 

@@ -1,6 +1,6 @@
 """A metered call from its key to its settle: read, admit, send, relay. What was held is always settled or released."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from allocations.gateway import body as bodies
 from allocations.gateway.admission import Admitted, admit
@@ -15,6 +15,7 @@ from allocations.gateway.routing import AUTO
 from allocations.gateway.settlement import Settlement
 from allocations.gateway.upstream import Upstream, UpstreamFailed, authentication
 from allocations.metering.bounds import Unbounded
+from allocations.metering.recall import Recall, trail_of
 from allocations.metering.types import Meter
 
 
@@ -28,6 +29,7 @@ class Hook:
     limits: Limits
     pages: str
     """The address of Tank's pages, for people who are told to ask for more."""
+    recall: Recall = field(default_factory=Recall)
 
 
 async def call(hook: Hook, surface: Surface, request: Request, key: KeyEntry, send: Send, receive: Receive) -> None:
@@ -36,6 +38,8 @@ async def call(hook: Hook, surface: Surface, request: Request, key: KeyEntry, se
     body = await read_body(request, receive, most_bytes=limits.request_bytes, most_seconds=limits.request_seconds)
     payload = bodies.parse(body)
     ask = _ask(surface, payload, body)
+    trail = trail_of(hook.recall, payload, body, ask.demand, conversation=surface.conversation, scope=key.allocation.id)
+    ask = ask if trail is None else replace(ask, trail=trail)
     book = await hook.catalogue.book()
     request.asked, request.size = ask.model, len(body)
     request.model = ask.model if ask.model in book.models or ask.model == AUTO else ""

@@ -91,6 +91,7 @@ class ChatCompletions(Surface):
     dialect = OPENAI
     path = "chat/completions"
     cap_name = "max_completion_tokens"
+    conversation = "messages"
 
     def ask(self, payload: dict[str, Any], body: bytes) -> Ask:
         """Read a chat completion request; raises Refusal and `bounds.Unbounded`."""
@@ -182,6 +183,7 @@ class Responses(Surface):
     dialect = OPENAI
     path = "responses"
     cap_name = "max_output_tokens"
+    conversation = "input"
 
     def ask(self, payload: dict[str, Any], body: bytes) -> Ask:
         """Read a request for a response; raises Refusal and `bounds.Unbounded`."""

@@ -40,6 +40,8 @@ class Settlement:
         if reading.tokens is None:
             await self._settle(reading, self._admitted.worst, SettleKind.BOUND)
         else:
+            if self._ask.trail is not None:
+                self._ask.trail.learn(self._admitted.option.model.id, reading.tokens)
             await self._settle(reading, reading.tokens, SettleKind.EXACT)
 
     async def part(self, reading: Reading, text_bytes: int) -> None:

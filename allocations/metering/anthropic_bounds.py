@@ -39,6 +39,7 @@ def anthropic_messages_demand(payload: dict[str, Any], body: bytes) -> Demand:
         output_cap=whole(payload, "max_tokens", MOST_OUTPUT),
         input_classes=_input_classes(body),
         readings=MOST_TURNS + 1 if runs_tools else 1,
+        images=content.images,
     )
 
 

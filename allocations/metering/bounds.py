@@ -41,6 +41,8 @@ class Demand:
     """In which classes the provider may count the input; names of `Tokens` and `Prices` alike."""
     readings: int = 1
     """How often the provider may fill the context window and count it: once a text, once a turn of its own tools."""
+    images: int = 0
+    """How many pictures are in `input_tokens`, at the dearest that a picture can be."""
 
 
 def worst_tokens(demand: Demand, rate: Prices, *, context_window: int, output_cap: int) -> Tokens:

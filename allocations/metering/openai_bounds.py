@@ -65,6 +65,7 @@ def openai_chat_demand(payload: dict[str, Any], body: bytes) -> Demand:
         # Rejected parts of a predicted output are billed as output.
         extra_output=json_size(prediction, len(body)) if prediction is not None else 0,
         input_classes=CLASSES,
+        images=content.images,
     )
 
 
@@ -83,6 +84,7 @@ def openai_response_demand(payload: dict[str, Any], body: bytes) -> Demand:
         output_cap=whole(payload, "max_output_tokens", MOST_OUTPUT),
         input_classes=CLASSES,
         readings=_readings(payload) if tools.run_by_provider else 1,
+        images=content.images,
     )
 
 
