@@ -18,7 +18,7 @@ NEW_SECRET := import secrets; print(secrets.token_urlsafe(50))
 
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --prefer-binary -c constraints.txt
 
-.PHONY: help setup run test lint format bench screenshots pins clean
+.PHONY: help setup run test lint format bench fuzz screenshots pins clean
 .DEFAULT_GOAL := help
 
 help:
@@ -28,6 +28,7 @@ help:
 	@echo 'make lint         check style, types, floors, migrations and production settings'
 	@echo 'make format       put the code into the agreed form'
 	@echo 'make bench        measure the gateway beside a bare proxy, and the ledger'
+	@echo 'make fuzz         fuzz the readers of streams and of requests, where atheris is installed'
 	@echo 'make screenshots  take a picture of every page into var/screenshots/'
 	@echo 'make pins         compile constraints.txt anew'
 
@@ -82,6 +83,9 @@ format: setup
 
 bench: setup
 	@$(BIN)/python -m tests.bench
+
+fuzz: setup
+	@for target in stream body; do $(BIN)/python -m tests.fuzz $$target -max_total_time=60 || exit 1; done
 
 screenshots: setup
 	@$(BIN)/python -m tests.screenshots
