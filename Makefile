@@ -27,7 +27,7 @@ help:
 	@echo 'make setup        make the environment alone: .venv/bin/python manage.py ... then works'
 	@echo 'make lint         check style, types, floors, migrations and production settings'
 	@echo 'make format       put the code into the agreed form'
-	@echo 'make bench        measure the gateway beside a bare proxy, and the ledger'
+	@echo 'make bench        measure the bounds, the gateway beside a bare proxy, and the ledger'
 	@echo 'make fuzz         fuzz the readers of streams and of requests, where atheris is installed'
 	@echo 'make screenshots  take a picture of every page into var/screenshots/'
 	@echo 'make pins         compile constraints.txt anew'

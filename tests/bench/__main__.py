@@ -5,7 +5,7 @@ import os
 
 import django
 
-parser = argparse.ArgumentParser(description="Measure the gateway beside a bare proxy, and the ledger.")
+parser = argparse.ArgumentParser(description="Measure the bounds, the gateway beside a bare proxy, and the ledger.")
 parser.add_argument(
     "what", nargs="*", default=["bounds", "gateway", "ledger"], help="bounds, gateway, ledger; all when left out"
 )
