@@ -20,7 +20,7 @@ from django.db.models import Exists, OuterRef
 
 from ledger.exports import Cell, csv_lines
 from ledger.models import Account, AccountClass, EntryKind, Posting, Provider, Rate, RateSource, UsageDay
-from ledger.rating import MILLION
+from ledger.rating import MILLION, step_for
 
 CLASSES = (
     ("input", "Input Tokens"),
@@ -294,7 +294,10 @@ def _provider_of(posting: Posting) -> str:
 
 
 class _ListPrices:
-    """The published price of a model on a day, or where none was approved the one that was charged."""
+    """The published price of a model on a day, or where none was approved the one that was charged.
+
+    A step that was charged has the published step of the same size beside it, or the next one below.
+    """
 
     def __init__(self) -> None:
         self._rates: dict[int, list[Rate]] = {}
@@ -304,11 +307,12 @@ class _ListPrices:
             return usage.rate
         until = _midnight(usage.day + timedelta(days=1))
         before = [rate for rate in self._of_model(usage.model_id) if rate.valid_from < until]
-        return before[-1] if before else usage.rate
+        return step_for(before[-1].steps, usage.rate.above_input_tokens + 1) if before else usage.rate
 
     def _of_model(self, model: int) -> list[Rate]:
         if model not in self._rates:
-            rates = Rate.objects.filter(model_id=model, source=RateSource.PUBLISHED).exclude(approved_at=None)
+            bases = Rate.objects.filter(model_id=model, source=RateSource.PUBLISHED, base=None)
+            rates = bases.exclude(approved_at=None).prefetch_related("further_steps")
             self._rates[model] = list(rates.order_by("valid_from"))
         return self._rates[model]
 

@@ -15,27 +15,33 @@ STANDARD_FROM_USD = Decimal(4)
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedPrice:
-    """What a provider asks for a model, USD per million tokens.
+class PriceStep:
+    """Prices of the calls whose whole input is more than some tokens, USD per million tokens."""
 
-    Where the price grows with the length of the prompt, it is the dearest step: a bound computed from it holds.
-    """
-
-    model: str
-    context_window: int | None
+    above_input_tokens: int
     input: Decimal
     cache_read: Decimal
     cache_write_5m: Decimal
     cache_write_1h: Decimal
     output: Decimal
-    is_stepped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedPrice:
+    """What a provider asks for a model: one step, or more where long prompts have another price."""
+
+    model: str
+    context_window: int | None
+    steps: tuple[PriceStep, ...]
+    """Shortest calls first; the first one is above nothing."""
 
     @property
     def tier(self) -> Tier:
-        """Return the tier that the output price suggests."""
-        if self.output >= FRONTIER_FROM_USD:
+        """Return the tier that the output price of short calls suggests."""
+        output = self.steps[0].output
+        if output >= FRONTIER_FROM_USD:
             return Tier.FRONTIER
-        return Tier.STANDARD if self.output >= STANDARD_FROM_USD else Tier.ECONOMY
+        return Tier.STANDARD if output >= STANDARD_FROM_USD else Tier.ECONOMY
 
 
 def published_price(dialect: Dialect, model: str, at: datetime) -> PublishedPrice | None:
@@ -45,24 +51,37 @@ def published_price(dialect: Dialect, model: str, at: datetime) -> PublishedPric
     if info is None:
         return None
     prices = info.get_prices(at)
-    base_input, output = _dearest(prices, "input_mtok"), _dearest(prices, "output_mtok")
-    if base_input is None:
+    if _at(prices, "input_mtok", 0) is None:
         return None
-    write = _dearest(prices, "cache_write_mtok") or base_input
-    return PublishedPrice(
-        model=model,
-        context_window=info.context_window,
-        input=base_input,
-        cache_read=_dearest(prices, "cache_read_mtok") or base_input,
+    return PublishedPrice(model, info.context_window, tuple(_step(prices, above) for above in _thresholds(prices)))
+
+
+def _thresholds(prices: ModelPrice) -> list[int]:
+    stepped = [price for price in prices.__dict__.values() if isinstance(price, TieredPrices)]
+    return sorted({0} | {step.start for price in stepped for step in price.tiers})
+
+
+def _step(prices: ModelPrice, above: int) -> PriceStep:
+    plain = _at(prices, "input_mtok", above) or Decimal(0)
+    write = _or(_at(prices, "cache_write_mtok", above), plain)
+    return PriceStep(
+        above_input_tokens=above,
+        input=plain,
+        cache_read=_or(_at(prices, "cache_read_mtok", above), plain),
         cache_write_5m=write,
-        cache_write_1h=_dearest(prices, "cache_write_1h_mtok") or write,
-        output=output or Decimal(0),
-        is_stepped=any(isinstance(price, TieredPrices) for price in prices.__dict__.values()),
+        cache_write_1h=_or(_at(prices, "cache_write_1h_mtok", above), write),
+        output=_at(prices, "output_mtok", above) or Decimal(0),
     )
 
 
-def _dearest(prices: ModelPrice, key: str) -> Decimal | None:
+def _or(price: Decimal | None, otherwise: Decimal) -> Decimal:
+    return otherwise if price is None else price
+
+
+def _at(prices: ModelPrice, key: str, above: int) -> Decimal | None:
+    """Return a class's price for calls just above a threshold; None when the list has none."""
     price = prices.__dict__.get(key)
     if isinstance(price, TieredPrices):
-        return max([price.base, *(step.price for step in price.tiers)])
+        reached = [step.price for step in price.tiers if step.start <= above]
+        return reached[-1] if reached else price.base
     return price

@@ -3,10 +3,14 @@
 Prices are USD per million tokens with at most six decimal places, so a token's price has at most twelve and a
 cost is exact: nothing is rounded here. The one rounding in Tank is at the entry of a price (`price`): half up,
 to six places per million tokens.
+
+Where long calls have another price, a rate has steps. The step that a call's whole input reaches prices all of its
+tokens, as providers do it.
 """
 
+from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 MILLION = Decimal(1_000_000)
 PRICE_STEP = Decimal("0.000001")
@@ -68,6 +72,37 @@ class Prices(Protocol):
     def output(self) -> Decimal:
         """Return USD per million tokens of output."""
         ...
+
+
+class Step(Prices, Protocol):
+    """The prices of calls of some size."""
+
+    @property
+    def above_input_tokens(self) -> int:
+        """Return the tokens of input above which a call has these prices."""
+        ...
+
+
+class Stepped(Protocol):
+    """A rate; `ledger.models.Rate` is one."""
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """Return its steps, shortest calls first."""
+        ...
+
+
+S = TypeVar("S", bound=Step)
+
+
+def input_size(tokens: TokenCounts) -> int:
+    """Return the tokens of the whole input, cached or not."""
+    return tokens.input + tokens.cache_read + tokens.cache_write_5m + tokens.cache_write_1h
+
+
+def step_for(steps: Sequence[S], input_tokens: int) -> S:
+    """Return the step that prices a call with so many tokens of input; `steps` shortest calls first."""
+    return next((step for step in reversed(steps) if step.above_input_tokens < input_tokens), steps[0])
 
 
 def cost(rate: Prices, tokens: TokenCounts) -> Decimal:

@@ -59,7 +59,7 @@ def of_the_ledger() -> Iterator[Waiting]:
 
 
 def _rates() -> Iterator[Waiting]:
-    count = Rate.objects.filter(approved_at=None).count()
+    count = Rate.objects.filter(approved_at=None, base=None).count()
     if count:
         title = f"{many(count, 'proposed price')} to approve"
         yield Waiting(title, "Rate card", reverse("ledger:rates"), "ledger.approve_rate")

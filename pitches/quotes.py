@@ -4,7 +4,7 @@ For each line item the tier's enabled models are priced: `low` is the cheapest o
 `expected` the middle one (of an even number the dearer of the two in the middle, so that nothing is rounded and
 an estimate errs on the safe side). Cached tokens are priced as cache reads. The share of calls that can wait is
 priced on the batch tier, in whole calls, where that tier has a model; the rest stays on the tier in question.
-Amounts are USD.
+Where a model has another price for long calls, the input of one call decides which it is. Amounts are USD.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
 from ledger.models import Tier
-from ledger.rating import Prices, cost
+from ledger.rating import Stepped, cost, input_size, step_for
 from pitches.questions import Case
 
 CENT = Decimal("0.01")
-RateCard = Mapping[Tier, Sequence[Prices]]
+RateCard = Mapping[Tier, Sequence[Stepped]]
 """The prices of each tier's models, in any order; a tier without models is absent or empty."""
 
 
@@ -96,9 +96,10 @@ class Quote:
         return self.total(case).times(self.months)
 
 
-def call_cost(tokens: TokensPerCall, models: Sequence[Prices]) -> Range:
+def call_cost(tokens: TokensPerCall, models: Sequence[Stepped]) -> Range:
     """Return what one call costs with the cheapest, middle and dearest of some models."""
-    costs = sorted(cost(model, tokens) for model in models)
+    size = input_size(tokens)
+    costs = sorted(cost(step_for(model.steps, size), tokens) for model in models)
     return Range(costs[0], costs[len(costs) // 2], costs[-1])
 
 
@@ -110,7 +111,7 @@ def work_costs(work: Work, tier: Tier, case: Case, card: RateCard) -> dict[Tier,
     return {place: call_cost(work.tokens, _models(card, place)).times(count) for place, count in shares.items()}
 
 
-def _models(card: RateCard, tier: Tier) -> Sequence[Prices]:
+def _models(card: RateCard, tier: Tier) -> Sequence[Stepped]:
     models = card.get(tier)
     if not models:
         raise NoModel(tier)

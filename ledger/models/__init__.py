@@ -28,8 +28,8 @@ from ledger.models.journal import (
     Routing,
     Seal,
 )
-from ledger.models.rates import AiModel, Dialect, Provider, Rate, RateSource, Tier
-from ledger.models.usage import SettleKind, UsageArchive, UsageDay, UsageHour, UsagePosting, UsageRecord
+from ledger.models.rates import AiModel, Dialect, ModelAlias, Provider, Rate, RateSource, Tier
+from ledger.models.usage import ServedBecause, SettleKind, UsageArchive, UsageDay, UsageHour, UsagePosting, UsageRecord
 
 __all__ = [
     "Account",
@@ -46,6 +46,7 @@ __all__ = [
     "FiscalYear",
     "InvoiceState",
     "JournalEntry",
+    "ModelAlias",
     "Period",
     "PeriodReopening",
     "PeriodState",
@@ -57,6 +58,7 @@ __all__ = [
     "ReopeningState",
     "Routing",
     "Seal",
+    "ServedBecause",
     "SettleKind",
     "Tier",
     "UsageArchive",

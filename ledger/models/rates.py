@@ -48,11 +48,29 @@ class Provider(models.Model):
 
 
 class AiModel(models.Model):
-    """A model that keys may call, by the name that the provider knows it under."""
+    """A model that keys may call, with its own rates.
+
+    A backup is the same model at another provider. What it must have in common with the one that it stands in for
+    (tier, dialect), and that backups have none themselves, is held by triggers in `ledger/sql/routes.sql`.
+    """
 
     provider = models.ForeignKey(Provider, models.PROTECT, related_name="models")
     name = models.CharField(max_length=120, unique=True)
+    upstream_name = models.CharField(
+        max_length=120, blank=True, help_text="What the provider calls it; blank: the same name."
+    )
     tier = models.CharField(max_length=10, choices=Tier)
+    backup_of = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="backups",
+        help_text="The model that this one stands in for while that one's provider fails: of the same tier.",
+    )
+    backup_place = models.PositiveSmallIntegerField(
+        default=0, blank=True, help_text="Backups are tried from the lowest place up."
+    )
     context_window = models.PositiveIntegerField(default=200_000, help_text="Tokens, input and output together.")
     default_output_cap = models.PositiveIntegerField(
         default=4096, help_text="Tokens; inserted when a request names no cap."
@@ -70,6 +88,32 @@ class AiModel(models.Model):
                 condition=Q(least_output_cap__gte=1, default_output_cap__gte=F("least_output_cap")),
                 name="model_output_caps_in_order",
             ),
+            models.CheckConstraint(
+                condition=Q(backup_of=None, backup_place=0) | (Q(backup_of__isnull=False) & ~Q(backup_of=F("id"))),
+                name="model_not_its_own_backup",
+            ),
+            models.CheckConstraint(condition=~Q(name__istartswith="tank/"), name="model_name_not_reserved"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ModelAlias(models.Model):
+    """Another name for a model, which may be given to another one later. Never the name of a model (trigger)."""
+
+    name = models.CharField(max_length=120, unique=True)
+    model = models.ForeignKey(AiModel, models.PROTECT, related_name="aliases")
+    note = models.CharField(max_length=200, blank=True, help_text="What it is for.")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name = "model alias"
+        verbose_name_plural = "model aliases"
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=~Q(name="") & ~Q(name__istartswith="tank/"), name="alias_name_not_reserved"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -86,12 +130,20 @@ class RateSource(models.TextChoices):
 class Rate(models.Model):
     """What a model costs from a moment on, in USD per million tokens, per token class.
 
-    The rate in force at a time is the approved one with the latest `valid_from` at or before it. A proposed
-    rate can be approved once and is then immutable (trigger). The rate card's version is the highest approved id.
+    The rate in force at a time is the approved base with the latest `valid_from` at or before it. Where long calls
+    have another price, the base has further steps: rates of their own that name it, made and approved with it
+    (triggers in `ledger/sql/routes.sql`); so a new base ends all steps of the one before. A proposed rate can be
+    approved once and is then immutable (trigger). The rate card's version is the highest approved id.
     """
 
     model = models.ForeignKey(AiModel, models.PROTECT, related_name="rates")
     valid_from = models.DateTimeField()
+    base = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="further_steps", help_text="Of a further step."
+    )
+    above_input_tokens = models.PositiveIntegerField(
+        default=0, help_text="The price of calls whose whole input, cached or not, is more than this many tokens."
+    )
     currency = models.CharField(max_length=3, default=CURRENCY)
     input = ExactAmountField(help_text="Uncached input, USD per million tokens.")
     cache_read = ExactAmountField(help_text="USD per million tokens.")
@@ -108,7 +160,14 @@ class Rate(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["model", "valid_from"], condition=~Q(approved_at=None), name="rate_one_approved_per_moment"
+                fields=["model", "valid_from", "above_input_tokens"],
+                condition=~Q(approved_at=None),
+                name="rate_one_approved_per_moment",
+            ),
+            models.UniqueConstraint(fields=["base", "above_input_tokens"], name="rate_one_step_per_size"),
+            models.CheckConstraint(
+                condition=Q(base=None, above_input_tokens=0) | Q(base__isnull=False, above_input_tokens__gt=0),
+                name="rate_step_has_base",
             ),
             models.CheckConstraint(
                 condition=Q(
@@ -130,3 +189,8 @@ class Rate(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model_id} from {self.valid_from:%Y-%m-%d}: {self.input} / {self.output}"
+
+    @property
+    def steps(self) -> list["Rate"]:
+        """Return a base and its further steps, shortest calls first."""
+        return [self, *sorted(self.further_steps.all(), key=lambda step: step.above_input_tokens)]

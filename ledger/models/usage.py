@@ -21,6 +21,15 @@ class SettleKind(models.TextChoices):
     BY_HAND = "by_hand", "Settled by hand from the provider's figure"
 
 
+class ServedBecause(models.TextChoices):
+    """Why a call was answered by another model than the one it named; of several reasons the last one on its way."""
+
+    AUTO = "auto", "tank/auto chose it"
+    ALIAS = "alias", "The name is an alias"
+    FELL = "fell", "A dearer tier could not pay"
+    BACKUP = "backup", "The model's own provider failed"
+
+
 class UsageRecord(models.Model):
     """What one call used and cost. Written by the metering hook; never changed (trigger, rights).
 
@@ -42,6 +51,14 @@ class UsageRecord(models.Model):
     model = models.ForeignKey(AiModel, models.PROTECT, related_name="usage")
     rate = models.ForeignKey(Rate, models.PROTECT, related_name="usage")
     model_asked = models.CharField(max_length=120)
+    served_because = models.CharField(
+        max_length=10,
+        choices=ServedBecause,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Why another model than the one asked for was called.",
+    )
     model_returned = models.CharField(max_length=120, blank=True)
     surface = models.CharField(max_length=30, help_text="Path called, such as chat/completions.")
     streamed = models.BooleanField()
@@ -78,6 +95,9 @@ class UsageRecord(models.Model):
                 name="usage_cost_is_charged_plus_overage",
             ),
             models.CheckConstraint(condition=Q(settle_kind__in=SettleKind.values), name="usage_settle_kind_known"),
+            models.CheckConstraint(
+                condition=Q(served_because__in=["", *ServedBecause.values]), name="usage_served_because_known"
+            ),
             scale_check("cost", "usage_cost_scale"),
             scale_check("charged", "usage_charged_scale"),
         ]

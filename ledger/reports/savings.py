@@ -75,7 +75,7 @@ def _savings(choice: Choice) -> list[tuple[Team, AiModel, Sums]]:
     """Return per team and model the tokens, and in USD the cost, without caches, and at the dearest tier used."""
     groups = list(summed(usage_days(choice), "team", "model", "rate"))
     teams = Team.objects.in_bulk({group["team"] for group in groups})
-    rates = Rate.objects.select_related("model").in_bulk({group["rate"] for group in groups})
+    rates = Rate.objects.select_related("model", "base__model").in_bulk({group["rate"] for group in groups})
     dearest = _dearest(groups, rates)
     found: dict[tuple[int, int], Sums] = {}
     for group in groups:
@@ -100,6 +100,7 @@ def _dearest(groups: Sequence[dict[str, Any]], rates: dict[int, Rate]) -> dict[i
     found: dict[int, Rate] = {}
     for group in groups:
         team, rate = group["team"], rates[group["rate"]]
+        rate = rate.base or rate  # short calls would not have paid the price of long ones
         found[team] = max(found.get(team, rate), rate, key=dearness)
     return found
 

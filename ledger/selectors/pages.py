@@ -181,7 +181,7 @@ class ProposalRow:
 
 def rate_proposals() -> list[ProposalRow]:
     """Return the rates that wait for approval, oldest first, each beside the one in force."""
-    waiting = Rate.objects.filter(approved_at=None).select_related("model__provider", "proposed_by").order_by("pk")
-    rates = list(waiting)
+    waiting = Rate.objects.filter(approved_at=None, base=None).select_related("model__provider", "proposed_by")
+    rates = list(waiting.prefetch_related("further_steps").order_by("pk"))
     found = rates_at([rate.model for rate in rates], timezone.now())
     return [ProposalRow(rate, found.get(rate.model_id)) for rate in rates]

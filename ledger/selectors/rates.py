@@ -3,15 +3,14 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 
 from ledger.models import AiModel, Rate
 
 
 def rate_in_force(model: AiModel, at: datetime) -> Rate | None:
-    """Return the approved rate of a model at a time, or None: such a model cannot be called."""
-    rates = Rate.objects.filter(model=model, valid_from__lte=at).exclude(approved_at=None)
-    return rates.order_by("-valid_from").first()
+    """Return the approved rate of a model at a time, the base of its steps, or None: such a model cannot be called."""
+    return _bases_at(at).filter(model=model).order_by("-valid_from").first()
 
 
 def rate_card_version() -> int:
@@ -20,9 +19,13 @@ def rate_card_version() -> int:
 
 
 def rates_at(models: Iterable[AiModel], at: datetime, version: int | None = None) -> dict[int, Rate]:
-    """Return the approved rates in force at a time by model id, as known to a version of the rate card."""
-    rates = Rate.objects.filter(model__in=list(models), valid_from__lte=at).exclude(approved_at=None)
+    """Return the approved rates in force at a time by model id, with their steps, as known to a version of the card."""
+    rates = _bases_at(at).filter(model__in=list(models)).prefetch_related("further_steps")
     if version is not None:
         rates = rates.filter(id__lte=version)
     latest = rates.order_by("model_id", "-valid_from").distinct("model_id")
     return {rate.model_id: rate for rate in latest}
+
+
+def _bases_at(at: datetime) -> QuerySet[Rate]:
+    return Rate.objects.filter(base=None, valid_from__lte=at).exclude(approved_at=None)

@@ -32,7 +32,7 @@ def rates(request: UserRequest) -> HttpResponse:
 def rate_approve(request: UserRequest, pk: int) -> HttpResponseBase:
     """Say what approving a rate means, and approve it."""
     visible_or_404(request.user, "ledger.view_ledger", None)
-    rate = get_object_or_404(Rate.objects.select_related("model__provider", "proposed_by"), pk=pk)
+    rate = get_object_or_404(Rate.objects.select_related("model__provider", "proposed_by"), pk=pk, base=None)
     visible_or_404(request.user, "ledger.approve_rate", rate)
     refusal = ""
     if request.method == "POST":

@@ -1,6 +1,7 @@
 """FOCUS 1.4 Cost and Usage: an independent program finds the file valid, and its sum is what was charged."""
 
 import csv
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
@@ -14,6 +15,7 @@ from django.db.models import Sum
 from focus_data_toolkit import detect_focus_schema, lint_focus_1_4_structure
 
 from ledger.models import Account, EntryKind, RateSource, UsageDay
+from ledger.price_list import PriceStep
 from ledger.selectors import today
 from ledger.services import Leg, entry_post, rate_approve, rate_propose, usage_post
 from teams.models import Role
@@ -56,6 +58,11 @@ def assert_valid(rows: list[dict[str, str]]) -> None:
     found = detect_focus_schema(list(rows[0]), dataset="Cost and Usage", version="1.4")
     assert (found.unknown_columns, found.additional_focus_columns) == ((), ())
     assert set(found.extension_columns) == {name for name in rows[0] if name.startswith("x_tank_")}
+
+
+def step_at(above: int, dollars: int) -> PriceStep:
+    price = Decimal(dollars)
+    return PriceStep(above, price, price, price, price, price)
 
 
 def billed(rows: list[dict[str, str]]) -> Decimal:
@@ -142,6 +149,37 @@ def test_a_negotiated_price_stands_beside_the_published_one(
         "1",
         "0.5",
     )
+
+
+def test_long_calls_stand_at_their_step_beside_the_published_step(
+    desk: Desk, owner_connection: psycopg.Connection, tmp_path: Path
+) -> None:
+    rates = [
+        rate_propose(
+            actor=desk.actor,
+            model=desk.model,
+            source=source,
+            input_price=Decimal(dollars),
+            output_price=Decimal(dollars),
+            further_steps=[step_at(100_000, dollars * 2)],
+            valid_from=noon(last_month(), hour),
+        )
+        for source, dollars, hour in ((RateSource.PUBLISHED, 4, 1), (RateSource.NEGOTIATED, 3, 2))
+    ]
+    for rate in rates:
+        rate_approve(actor=desk.actor, rate=rate)
+    for step, tokens in zip(rates[1].steps, (100_000, 100_001), strict=True):
+        call_at(owner_connection, replace(desk, rate=step), noon(today(), 0), Used(input=tokens))
+    usage_post(actor=desk.actor)
+
+    rows = exported(tmp_path, today(), today())
+
+    assert_valid(rows)
+    assert billed(rows) == charged() == Decimal("0.900006")
+    assert [(row["ConsumedQuantity"], row["ContractedUnitPrice"], row["ListUnitPrice"]) for row in rows] == [
+        ("100000", "3", "4"),
+        ("100001", "6", "8"),
+    ]
 
 
 def test_usage_that_came_after_the_close_is_a_correction_in_the_month_that_took_it(

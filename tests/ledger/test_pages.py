@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from ledger.models import EntryKind, JournalEntry, Rate, RateSource
 from ledger.money import usd
+from ledger.price_list import PriceStep
 from ledger.selectors import today
 from ledger.services import entry_reverse, pool_open, rate_propose, usage_post, year_fund
 from tests.budget import Budget
@@ -280,6 +281,31 @@ def test_finance_approves_a_price_once(budget: Budget, rate: Rate) -> None:
     assert rows(approved, "Prices in force, table")[0][2] == "$0.80"
     assert Rate.objects.get(pk=rate.pk).approved_by == budget.company.hana
     assert (again.status_code, page_of(again).one("div", role="alert").text) == (422, "This rate is approved already.")
+
+
+def test_steps_of_long_calls_stand_below_their_model(budget: Budget) -> None:
+    client, company = budget.company.client(budget.company.hana), budget.company
+    step = PriceStep(200_000, Decimal(6), Decimal("0.6"), Decimal("7.5"), Decimal(12), Decimal("22.5"))
+    rate = rate_propose(
+        actor=company.ivo,
+        model=budget.model,
+        source=RateSource.NEGOTIATED,
+        input_price=Decimal(3),
+        output_price=Decimal(15),
+        further_steps=[step],
+    )
+    words = "calls above 200,000 input tokens"
+
+    proposed = rows(client.get("/ledger/rates/"), "Proposed prices, table")
+    asked = rows(client.get(f"/ledger/rates/{rate.pk}/approve/"), "Prices, table")
+    approved = client.post(f"/ledger/rates/{rate.pk}/approve/", follow=True)
+
+    assert [row[0] for row in proposed] == [f"tank-small Negotiated {words}: $6.00 in, $22.50 out"]
+    assert [(row[0], row[-1]) for row in asked] == [("Now", "$3.00"), ("New", "$15.00"), (f"New {words}", "$22.50")]
+    assert rows(approved, "Prices in force, table")[1] == [
+        f"tank-small, {words}", "", "$6.00", "$0.60", "$7.50", "$22.50", "", ""
+    ]  # fmt: skip
+    assert client.get(f"/ledger/rates/{rate.steps[1].pk}/approve/").status_code == 404
 
 
 def test_nobody_approves_the_price_that_they_proposed(budget: Budget) -> None:

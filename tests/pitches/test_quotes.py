@@ -34,6 +34,12 @@ class Price:
     cache_read: Decimal
     cache_write_5m: Decimal = Decimal(0)
     cache_write_1h: Decimal = Decimal(0)
+    above_input_tokens: int = 0
+    further_steps: tuple["Price", ...] = ()
+
+    @property
+    def steps(self) -> tuple["Price", ...]:
+        return (self, *self.further_steps)
 
 
 def price(price_in: str, price_out: str, cached: str) -> Price:
@@ -81,6 +87,14 @@ def test_expected_is_the_middle_model_of_an_odd_number() -> None:
     assert call_cost(TokensPerCall(1_000_000, 0, 0), [LARGE, SMALL, MIDDLE]) == Range(
         Decimal(2), Decimal(4), Decimal(10)
     )
+
+
+def test_the_input_of_one_call_decides_which_step_prices_it() -> None:
+    # Above 1000 tokens of input, cached or not, every token costs twice as much.
+    stepped = replace(SMALL, further_steps=(replace(MIDDLE, above_input_tokens=1000),))
+    assert call_cost(SORTING.tokens, [stepped]) == call_cost(SORTING.tokens, [SMALL])
+    longer = TokensPerCall(601, 400, 200)
+    assert call_cost(longer, [stepped]) == call_cost(longer, [MIDDLE])
 
 
 def test_a_month_is_calls_times_the_cost_of_one_and_the_period_is_months_of_it() -> None:
