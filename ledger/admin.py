@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
@@ -16,6 +16,7 @@ from ledger.models import (
     Dialect,
     FiscalYear,
     JournalEntry,
+    ModelAlias,
     Period,
     Provider,
     Rate,
@@ -92,10 +93,11 @@ class ProviderAdmin(ServiceAdmin):
 class AiModelAdmin(ServiceAdmin):
     """Models that keys may call. A new one has no price and cannot be called until finance approves one."""
 
-    list_display = ("name", "provider", "tier", "context_window", "is_enabled")
+    list_display = ("name", "provider", "tier", "context_window", "backup_of", "is_enabled")
     list_filter = ("provider", "tier", "is_enabled")
-    list_select_related = ("provider",)
+    list_select_related = ("provider", "backup_of")
     search_fields = ("name",)
+    autocomplete_fields = ("backup_of",)
     ordering = ("name",)
     fields = (
         "provider",
@@ -104,6 +106,9 @@ class AiModelAdmin(ServiceAdmin):
         "context_window",
         "default_output_cap",
         "least_output_cap",
+        "upstream_name",
+        "backup_of",
+        "backup_place",
         "is_enabled",
     )
 
@@ -120,6 +125,9 @@ class AiModelAdmin(ServiceAdmin):
             default_output_cap=data["default_output_cap"],
             least_output_cap=data["least_output_cap"],
             is_enabled=data["is_enabled"],
+            upstream_name=data["upstream_name"],
+            backup_of=data["backup_of"],
+            backup_place=data["backup_place"] or 0,
         )
         if change:
             services.model_update(actor=request.user, model=AiModel.objects.get(pk=obj.pk), facts=facts)
@@ -127,6 +135,41 @@ class AiModelAdmin(ServiceAdmin):
             obj.pk = services.model_register(
                 actor=request.user, provider=data["provider"], name=data["name"], facts=facts
             ).pk
+
+
+@admin.register(ModelAlias)
+class ModelAliasAdmin(ServiceAdmin):
+    """Other names for models; a call by an alias says in its answer which model it was."""
+
+    list_display = ("name", "model", "note")
+    list_select_related = ("model",)
+    search_fields = ("name", "model__name")
+    autocomplete_fields = ("model",)
+    ordering = ("name",)
+    fields = ("name", "model", "note")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ModelAlias | None = None) -> tuple[str, ...]:
+        """Keep the name: it is what callers wrote down."""
+        return ("name",) if obj else ()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Say whether somebody may take aliases away: nothing points at them."""
+        return request.user.has_perm("ledger.delete_modelalias")
+
+    def save_model(self, request: UserRequest, obj: ModelAlias, form: forms.ModelForm[Any], change: bool) -> None:
+        """Set the alias."""
+        data = form.cleaned_data
+        name = obj.name if change else data["name"]
+        obj.pk = services.alias_set(actor=request.user, name=name, model=data["model"], note=data["note"]).pk
+
+    def delete_model(self, request: UserRequest, obj: ModelAlias) -> None:
+        """Remove the alias."""
+        services.alias_remove(actor=request.user, alias=obj)
+
+    def delete_queryset(self, request: UserRequest, queryset: QuerySet[ModelAlias]) -> None:
+        """Remove aliases."""
+        for alias in queryset:
+            services.alias_remove(actor=request.user, alias=alias)
 
 
 @admin.register(Rate)

@@ -48,7 +48,8 @@ allow("ledger.enter_invoice", is_finance)
 allow("ledger.withdraw_invoice", is_finance & began_it)
 allow("ledger.decide_invoice", is_finance & ~began_it)
 allow("ledger.record_exchange_rate", is_finance | is_system)
-for model in ("provider", "aimodel"):
+allow("ledger.delete_modelalias", is_platform_admin | is_system)
+for model in ("provider", "aimodel", "modelalias"):
     allow(f"ledger.view_{model}", is_platform_admin | reads_ledger)
     allow(f"ledger.add_{model}", is_platform_admin | is_system)
     allow(f"ledger.change_{model}", is_platform_admin | is_system)

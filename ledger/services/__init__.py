@@ -1,6 +1,13 @@
 """Every write of the ledger."""
 
-from ledger.services.catalogue import ModelFacts, model_register, model_update, provider_update
+from ledger.services.catalogue import (
+    ModelFacts,
+    alias_remove,
+    alias_set,
+    model_register,
+    model_update,
+    provider_update,
+)
 from ledger.services.corrections import (
     adjustment_propose,
     correction_approve,
@@ -40,6 +47,8 @@ __all__ = [
     "ModelFacts",
     "account_open",
     "adjustment_propose",
+    "alias_remove",
+    "alias_set",
     "breaches_tell",
     "correction_approve",
     "correction_refuse",
