@@ -1,13 +1,18 @@
 """Forms about keys."""
 
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.db.models import QuerySet
 
 from ledger.forms import AmountField
 from ledger.models import AiModel
+
+if TYPE_CHECKING:
+    ModelsFieldBase = forms.ModelMultipleChoiceField[AiModel]
+else:
+    ModelsFieldBase = forms.ModelMultipleChoiceField
 
 HOUR = 3600
 GRACES = [
@@ -19,8 +24,28 @@ GRACES = [
 ]
 
 
+class ModelsField(ModelsFieldBase):
+    """Some of the models of an allocation's tiers, backups among them."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            AiModel.objects.none(),
+            required=False,
+            label="Models",
+            help_text="What this key may call. None ticked: every model of the allocation's tiers, new ones too.",
+            widget=forms.CheckboxSelectMultiple,
+            error_messages={"invalid_choice": "One of these models cannot be called any more. Look at the list again."},
+            **kwargs,
+        )
+
+    def label_from_instance(self, model: AiModel) -> str:
+        """Name a model, its tier and what it stands in for."""
+        stands_in = f", backup of {model.backup_of}" if model.backup_of else ""
+        return f"{model.name} ({model.get_tier_display().lower()}{stands_in})"
+
+
 class KeyForm(forms.Form):
-    """A new key: what it is called, how much it may spend, until when."""
+    """A new key: what it is called, how much it may spend, until when, on which of some models."""
 
     name = forms.CharField(
         max_length=80,
@@ -39,6 +64,11 @@ class KeyForm(forms.Form):
         help_text="The last day, in UTC. Without one it works until somebody revokes it or the allocation ends.",
         widget=forms.DateInput(attrs={"type": "date"}),
     )
+    models = ModelsField()
+
+    def __init__(self, *args: Any, offered: QuerySet[AiModel], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        offer(self, offered)
 
     def clean_expires_on(self) -> datetime | None:
         """Return the end of the last day, in UTC; raises ValidationError for a day that has passed."""
@@ -119,6 +149,29 @@ class SettleForm(forms.Form):
         field.queryset = models
         if self.is_bound and self.data.get("outcome") != "charge":
             self.fields["cost"].required = field.required = False
+
+
+class ModelsForm(forms.Form):
+    """Which models a key may call from now on, and why."""
+
+    models = ModelsField()
+    reason = forms.CharField(
+        max_length=300,
+        label="Reason",
+        help_text="Kept in the key's history.",
+        error_messages={"required": "Say why: whoever used the key will ask."},
+    )
+
+    def __init__(self, *args: Any, offered: QuerySet[AiModel], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        offer(self, offered)
+
+
+def offer(form: forms.Form, models: QuerySet[AiModel]) -> None:
+    """Let a form choose among some models."""
+    field = form.fields["models"]
+    if isinstance(field, ModelsField):
+        field.queryset = models
 
 
 class StopForm(forms.Form):

@@ -19,6 +19,7 @@ urlpatterns = [
     path("<str:number>/keys/<int:pk>/", views.key_page, name="key"),
     path("<str:number>/keys/<int:pk>/rotate/", views.key_rotate, name="key_rotate"),
     path("<str:number>/keys/<int:pk>/cap/", views.key_cap, name="key_cap"),
+    path("<str:number>/keys/<int:pk>/models/", views.key_models, name="key_models"),
     path("<str:number>/keys/<int:pk>/stop/", views.key_stop, name="key_stop"),
     path("<str:number>/keys/<int:pk>/resume/", views.key_resume, name="key_resume"),
 ]

@@ -12,6 +12,7 @@ VERBS = {
     "key.issue": "Issued",
     "key.rotate": "New secret",
     "key.cap_set": "Cap changed",
+    "key.models_set": "Models changed",
     "key.suspend": "Suspended",
     "key.resume": "Resumed",
     "key.revoke": "Revoked",

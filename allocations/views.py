@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -12,10 +13,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from allocations import selectors, services, tables
-from allocations.forms import CapForm, KeyForm, RotateForm, StopForm, SwitchForm
+from allocations.forms import CapForm, KeyForm, ModelsForm, RotateForm, StopForm, SwitchForm
 from allocations.models import Allocation, AllocationState, KeyState, QuotaKey
 from allocations.selectors import pages
 from ledger.exports import csv_response
+from ledger.models import AiModel
 from ledger.money import plain
 from teams.access import UserRequest, members_only, visible_or_404
 from teams.errors import Refused
@@ -25,7 +27,7 @@ from teams.selectors import history_of
 
 CALLS = 25
 LIST = 50
-CAP_IDS = "cap_%s"  # two forms of the key's page have a reason
+CAP_IDS, MODELS_IDS = "cap_%s", "models_%s"  # several forms of the key's page have a reason
 
 
 @require_safe
@@ -116,7 +118,7 @@ def burn_down_csv(request: UserRequest, number: str) -> HttpResponseBase:
 def key_new(request: UserRequest, number: str) -> HttpResponseBase:
     """Issue a key and show its secret, in this one answer and never again."""
     allocation = _allocation(request, number, "allocations.issue_key")
-    form = KeyForm(request.POST or None)
+    form = KeyForm(request.POST or None, offered=pages.models_of(allocation))
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
         try:
@@ -126,6 +128,7 @@ def key_new(request: UserRequest, number: str) -> HttpResponseBase:
                 name=data["name"],
                 cap=data["cap"],
                 expires_at=data["expires_on"],
+                models=data["models"],
             )
         except Refused as error:
             form_refuse(form, error)
@@ -178,6 +181,23 @@ def key_cap(request: UserRequest, number: str, pk: int) -> HttpResponseBase:
             messages.success(request, f"The cap of {key.name} is changed.")
             return redirect("allocations:key", number=key.allocation.number, pk=key.pk)
     return _key_page(request, key, cap_form=form)
+
+
+@require_POST
+@members_only
+def key_models(request: UserRequest, number: str, pk: int) -> HttpResponseBase:
+    """Set which models a key may call."""
+    key = _key(request, number, pk, "allocations.issue_key")
+    form = ModelsForm(request.POST, offered=_offered(key), auto_id=MODELS_IDS)
+    if form.is_valid():
+        try:
+            services.key_models_set(actor=request.user, key=key, **form.cleaned_data)
+        except Refused as error:
+            form_refuse(form, error)
+        else:
+            messages.success(request, f"What {key.name} may call is changed.")
+            return redirect("allocations:key", number=key.allocation.number, pk=key.pk)
+    return _key_page(request, key, models_form=form)
 
 
 @members_only
@@ -234,6 +254,11 @@ def _is_active(key: QuotaKey) -> bool:
     return key.state == KeyState.ACTIVE
 
 
+def _offered(key: QuotaKey) -> QuerySet[AiModel]:
+    """Return the models to choose among, those that the key may call already with them."""
+    return (pages.models_of(key.allocation) | key.models.select_related("provider", "backup_of")).distinct()
+
+
 def _key_page(request: UserRequest, key: QuotaKey, **forms: Any) -> HttpResponse:
     row = pages.key_row(key)
     before = page_mark(request)
@@ -254,6 +279,8 @@ def _key_page(request: UserRequest, key: QuotaKey, **forms: Any) -> HttpResponse
         "may_stop": usable and user.has_perm("allocations.revoke_key", key),
         "rotate_form": RotateForm(initial={"newest": secrets[0].pk if secrets else 0}),
         "cap_form": CapForm(initial={"cap": "" if row.cap is None else plain(row.cap)}, auto_id=CAP_IDS),
+        "models": list(key.models.order_by("name")),
+        "models_form": ModelsForm(offered=_offered(key), initial={"models": key.models.all()}, auto_id=MODELS_IDS),
         "resume_form": StopForm(),
         "history": history_of("allocations.quotakey", key.pk),
         **forms,
@@ -268,7 +295,7 @@ def _secret_shown(request: UserRequest, key: QuotaKey, secret: str, *, rotated: 
         "key": key,
         "secret": secret,
         "rotated": rotated,
-        "model": pages.callable_model(key.allocation),
+        "model": pages.callable_model(key),
         "base_url": f"{settings.TANK_URL}/v1",
         "root_url": settings.TANK_URL,
     }

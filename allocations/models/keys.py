@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from allocations.models.allocation import Allocation
+from ledger.models import AiModel
 
 
 class KeyState(models.TextChoices):
@@ -29,6 +30,10 @@ class QuotaKey(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     ended_at = models.DateTimeField(null=True, blank=True, editable=False)
     end_reason = models.CharField(max_length=300, blank=True)
+    # The last field: from here on the name means this and no longer the module.
+    models = models.ManyToManyField(
+        AiModel, blank=True, related_name="keys", help_text="What it may call; none: all of the allocation's tiers."
+    )
 
     class Meta:
         constraints: ClassVar = [

@@ -20,9 +20,12 @@ from teams.models import AuditEvent, BusinessUnit, Role, Team, TeamRole, User
 VERBS = {
     "rate.approve": "Price approved",
     "provider.set": "Provider set",
+    "alias.set": "Model alias set",
+    "alias.remove": "Model alias removed",
     "key.issue": "Key issued",
     "key.rotate": "Key rotated",
     "key.cap_set": "Key's cap changed",
+    "key.models_set": "Key's models changed",
     "key.suspend": "Key suspended",
     "key.resume": "Key resumed",
     "key.revoke": "Key revoked",
@@ -74,9 +77,10 @@ def _proposals(choice: Choice) -> Iterator[tuple[datetime, Row]]:
 
 
 def _price(rate: Rate) -> str:
+    size = f", for calls above {rate.above_input_tokens} input tokens" if rate.above_input_tokens else ""
     return (
         f"{plain(rate.input)} in, {plain(rate.output)} out, {rate.currency} per million tokens, "
-        f"from {rate.valid_from:%Y-%m-%d %H:%M} UTC"
+        f"from {rate.valid_from:%Y-%m-%d %H:%M} UTC{size}"
     )
 
 
@@ -137,5 +141,7 @@ class Names:
 def _details(event: AuditEvent) -> str:
     if event.verb == "key.cap_set":
         return f"cap {event.details['cap']} USD" if event.details.get("cap") else "no cap"
+    if event.verb == "key.models_set":
+        return f"may call {', '.join(event.details['models']) or 'all models of its tiers'}"
     words = {name: ROLE_WORDS.get(value, value) if name == "role" else value for name, value in event.details.items()}
     return ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in words.items() if value not in (None, ""))

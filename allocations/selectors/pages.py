@@ -196,10 +196,18 @@ def stop_words(allocation: Allocation, tiers: Iterable[Tier]) -> str:
     return f"When a tier is empty, calls to it are refused. {chosen}"
 
 
-def callable_model(allocation: Allocation) -> AiModel | None:
-    """Return a model that a key of the allocation can call now, the sandbox's first: for an example that works."""
-    tiers = [Tier(line.tier) for line in allocation.lines.all()]
-    models = AiModel.objects.filter(tier__in=tiers, is_enabled=True, provider__is_enabled=True)
-    found = sorted(models.select_related("provider"), key=lambda m: (m.provider.dialect != "sandbox", m.pk))
+def models_of(allocation: Allocation) -> QuerySet[AiModel]:
+    """Return the models that keys of an allocation may be limited to: those of its tiers, by name."""
+    tiers = allocation.lines.values("tier")
+    rows = AiModel.objects.filter(tier__in=tiers, is_enabled=True, provider__is_enabled=True)
+    return rows.select_related("provider", "backup_of").order_by("name")
+
+
+def callable_model(key: QuotaKey) -> AiModel | None:
+    """Return a model that a key can call now, the sandbox's first: for an example that works."""
+    models = models_of(key.allocation).filter(backup_of=None)
+    if key.models.exists():
+        models = models.filter(keys=key)
+    found = sorted(models, key=lambda m: (m.provider.dialect != "sandbox", m.pk))
     rated = rates_at(found, datetime.now(UTC))
     return next((model for model in found if model.pk in rated), None)

@@ -10,7 +10,15 @@ from allocations.services.allocation import (
 )
 from allocations.services.grant import grant_make
 from allocations.services.holds import hold_charge, hold_release
-from allocations.services.keys import key_cap_set, key_issue, key_resume, key_revoke, key_rotate, key_suspend
+from allocations.services.keys import (
+    key_cap_set,
+    key_issue,
+    key_models_set,
+    key_resume,
+    key_revoke,
+    key_rotate,
+    key_suspend,
+)
 from allocations.services.sweep import sweep_run
 from allocations.services.year_end import year_return
 
@@ -26,6 +34,7 @@ __all__ = [
     "hold_release",
     "key_cap_set",
     "key_issue",
+    "key_models_set",
     "key_resume",
     "key_revoke",
     "key_rotate",

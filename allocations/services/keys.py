@@ -1,5 +1,6 @@
 """Issuing, rotating, suspending and revoking quota keys."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -10,6 +11,7 @@ from django.db.models.functions import Least, Now
 from allocations import secrets
 from allocations.models import Allocation, AllocationState, KeySecret, KeyState, Quota, QuotaKey
 from allocations.transitions import KEY
+from ledger.models import AiModel
 from ledger.money import exact
 from teams.access import require
 from teams.errors import Refused, WrongState, require_reason
@@ -27,10 +29,12 @@ def key_issue(
     name: str,
     cap: Decimal | None = None,
     expires_at: datetime | None = None,
+    models: Sequence[AiModel] = (),
 ) -> tuple[QuotaKey, str]:
     """Issue a key and return it with its secret, which is never readable again; `cap` in the allocation's currency.
 
-    Raises Refused (name_missing, name_taken, cap_not_positive, expiry_past) or WrongState.
+    It may call `models`; without any, all of the allocation's tiers. Raises Refused (name_missing, name_taken,
+    cap_not_positive, expiry_past, model_without_line) or WrongState.
     """
     allocation = Allocation.objects.select_for_update().get(pk=allocation.pk)
     require(actor, "allocations.issue_key", allocation, message="Only the team issues keys.")
@@ -41,10 +45,13 @@ def key_issue(
     _require_cap(cap)
     if expires_at is not None and expires_at <= datetime.now(UTC):
         raise Refused("The expiry lies in the past.", code="expiry_past", field="expires_at")
+    _require_lines(allocation, models)
     key = QuotaKey.objects.create(allocation=allocation, name=name, expires_at=expires_at, created_by=actor)
     Quota.objects.create(key=key, currency=allocation.committed_account.currency, limit=cap)
+    key.models.set(models)
     secret = _secret_add(key)
-    audit_record(actor=actor, verb="key.issue", target=key, details={"allocation": allocation.number})
+    details = {"allocation": allocation.number} | ({"models": _names(models)} if models else {})
+    audit_record(actor=actor, verb="key.issue", target=key, details=details)
     return key, secret
 
 
@@ -58,6 +65,19 @@ def _require_name(allocation: Allocation, name: str) -> None:
 def _require_cap(cap: Decimal | None) -> None:
     if cap is not None and exact(cap) <= 0:
         raise Refused("The cap must be more than zero.", code="cap_not_positive", field="cap")
+
+
+def _require_lines(allocation: Allocation, models: Sequence[AiModel]) -> None:
+    tiers = set(allocation.lines.values_list("tier", flat=True))
+    for model in models:
+        if model.tier not in tiers:
+            tier = model.get_tier_display().lower()
+            message = f"{model} is of the {tier} tier, for which {allocation.number} has no line."
+            raise Refused(message, code="model_without_line", field="models")
+
+
+def _names(models: Sequence[AiModel]) -> list[str]:
+    return sorted(model.name for model in models)
 
 
 def _secret_add(key: QuotaKey) -> str:
@@ -101,6 +121,23 @@ def key_cap_set(*, actor: User, key: QuotaKey, cap: Decimal | None, reason: str)
     audit_record(
         actor=actor, verb="key.cap_set", target=key, reason=reason, details={"cap": None if cap is None else str(cap)}
     )
+    return key
+
+
+@transaction.atomic
+def key_models_set(*, actor: User, key: QuotaKey, models: Sequence[AiModel], reason: str) -> QuotaKey:
+    """Set which models a key may call, backups among them; none means all of its allocation's tiers.
+
+    Raises NotAllowed, WrongState for a revoked key, or Refused (reason_missing, model_without_line).
+    """
+    require_reason(reason)
+    key = _locked(key)
+    require(actor, "allocations.issue_key", key, message="Only the team says what its keys may call.")
+    if key.state == KeyState.REVOKED:
+        raise WrongState(f"Key {key.name} is revoked.")
+    _require_lines(key.allocation, models)
+    key.models.set(models)
+    audit_record(actor=actor, verb="key.models_set", target=key, reason=reason, details={"models": _names(models)})
     return key
 
 
