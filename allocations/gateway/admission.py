@@ -8,12 +8,12 @@ from typing import Any
 from allocations.gateway.dialect import Ask, Surface
 from allocations.gateway.entries import Book, KeyEntry
 from allocations.gateway.refusal import Denied, Kind, Refusal, unavailable
-from allocations.gateway.routing import Option, options
-from allocations.metering.bounds import output_cap_within, worst_tokens
-from allocations.metering.types import Hold, Meter, MeterUnavailable, QuotaExhausted, Tokens
+from allocations.gateway.routing import AUTO, Option, options
+from allocations.metering.types import Hold, Meter, MeterUnavailable, QuotaExhausted
+from allocations.metering.worst import Worst, largest_cap, worst_case
 from allocations.models import DenialReason
+from ledger.models import ServedBecause
 from ledger.money import plain, show
-from ledger.rating import cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +24,20 @@ class Admitted:
     book: Book
     option: Option
     hold: Hold
-    worst: Tokens
+    cap: int
+    """The output cap per choice that the hold covers."""
     inserted_cap: int | None
-    """The output cap that the request did not name."""
+    """The same, where the request did not name one."""
     fell_from: str
     """The tier that could not pay; empty when the first choice could."""
+    because: str
+    """Why another model than the one asked for is called; of `ServedBecause`."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Bound:
-    """The worst case of a call at one option, and the least that it can be cut down to."""
+    """The worst case of a call at one option or its backups, and the least that it can be cut down to."""
 
-    worst: Tokens
     cost: Decimal
     least: Decimal | None
     cap: int
@@ -57,13 +59,16 @@ async def admit(meter: Meter, book: Book, key: KeyEntry, surface: Surface, ask: 
             refusals.append(_exhausted(blocked, option, key, bound, pages))
         else:
             fell_from = choices[0].model.tier if refusals else ""
-            return _admitted(key, book, option, hold, ask, bound, fell_from)
+            cap = bound.cap if hold.bound >= bound.cost else _cap_within(option, ask, hold.bound)
+            because = _because(book, ask.model, has_fallen=bool(refusals))
+            inserted_cap = cap if ask.demand.output_cap is None else None
+            return Admitted(key, book, option, hold, cap, inserted_cap, fell_from, because)
     raise refusals[0]
 
 
 def _choices(book: Book, key: KeyEntry, surface: Surface, ask: Ask) -> list[Option]:
     try:
-        found = options(book, key.allocation, ask.model, surface.dialect.name, datetime.now(UTC))
+        found = options(book, key, ask.model, surface.dialect.name, datetime.now(UTC))
         return found if surface.may_fall else found[:1]
     except Refusal as refusal:
         refusal.denied = Denied(DenialReason.NO_LINE.value, key.id)
@@ -74,33 +79,39 @@ def _chain(option: Option, key: KeyEntry) -> tuple[int, ...]:
     return (option.line.quota_id,) if key.quota_id is None else (option.line.quota_id, key.quota_id)
 
 
+def _because(book: Book, asked: str, *, has_fallen: bool) -> str:
+    if has_fallen:
+        return ServedBecause.FELL.value
+    if asked == AUTO:
+        return ServedBecause.AUTO.value
+    return "" if asked in book.models else ServedBecause.ALIAS.value
+
+
 def _bound(option: Option, ask: Ask) -> _Bound:
     model, named = option.model, ask.demand.output_cap
     cap = model.default_output_cap if named is None else named
-    worst = _worst(option, ask, cap)
-    least = cost(option.rate, _worst(option, ask, model.least_output_cap)) if named is None else None
-    return _Bound(worst, cost(option.rate, worst), least, cap)
+    return _Bound(_cost(option, ask, cap), _cost(option, ask, model.least_output_cap) if named is None else None, cap)
 
 
-def _worst(option: Option, ask: Ask, cap: int) -> Tokens:
+def _cost(option: Option, ask: Ask, cap: int) -> Decimal:
+    """Return the most that a call can cost, whichever of the candidates answers."""
+    own = worst_of(option, ask, cap).cost
+    return max(own, *(worst_of(backup, ask, cap).cost for backup in option.backups)) if option.backups else own
+
+
+def worst_of(option: Option, ask: Ask, cap: int) -> Worst:
+    """Return the worst case of a call with an output cap at one option, its backups apart."""
     demand, model = ask.demand_of(option.model.id), option.model
-    return worst_tokens(demand, option.rate, context_window=model.context_window, output_cap=cap)
-
-
-def _admitted(
-    key: KeyEntry, book: Book, option: Option, hold: Hold, ask: Ask, bound: _Bound, fell_from: str
-) -> Admitted:
-    worst, cap = bound.worst, bound.cap
-    if hold.bound < bound.cost:
-        cap = _cap_within(option, ask, hold.bound)
-        worst = _worst(option, ask, cap)
-    inserted = cap if ask.demand.output_cap is None else None
-    return Admitted(key, book, option, hold, worst, inserted, fell_from)
+    return worst_case(demand, option.rate.steps, context_window=model.context_window, output_cap=cap)
 
 
 def _cap_within(option: Option, ask: Ask, granted: Decimal) -> int:
-    demand, model = ask.demand_of(option.model.id), option.model
-    return output_cap_within(demand, option.rate, context_window=model.context_window, granted=granted)
+    return min(
+        largest_cap(
+            ask.demand_of(one.model.id), one.rate.steps, context_window=one.model.context_window, granted=granted
+        )
+        for one in (option, *option.backups)
+    )
 
 
 def _closed(blocked: QuotaExhausted, key: KeyEntry) -> Refusal:

@@ -1,5 +1,6 @@
 """`GET /v1/models` and `GET /v1/quota`: what a key may call, and what it has left."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -8,7 +9,7 @@ from allocations.gateway.catalogue import Catalogue
 from allocations.gateway.dialect import Dialect
 from allocations.gateway.entries import KeyEntry, ModelEntry
 from allocations.gateway.refusal import Kind, Refusal
-from allocations.gateway.routing import usable_options
+from allocations.gateway.routing import option_of, usable_options
 from ledger.models import Tier
 from ledger.money import CURRENCY, plain
 
@@ -16,17 +17,24 @@ FIGURES = 'SELECT id, "limit", spent, held FROM allocations_quota WHERE id = ANY
 
 
 async def usable_models(catalogue: Catalogue, key: KeyEntry, dialect: Dialect) -> list[ModelEntry]:
-    """Return the models that a key may call in a dialect, by name."""
-    usable = usable_options(await catalogue.book(), key.allocation, dialect.name, datetime.now(UTC))
-    return [option.model for option in usable]
+    """Return the models that a key may call in a dialect, by name; an alias is listed as a model of that name."""
+    book, now = await catalogue.book(), datetime.now(UTC)
+    models = [option.model for option in usable_options(book, key, dialect.name, now)]
+    aliases = [
+        replace(model, name=alias)
+        for alias, model in book.aliases.items()
+        if option_of(book, model, key, dialect.name, now)
+    ]
+    return sorted([*models, *aliases], key=lambda model: model.name)
 
 
 async def usable_model(catalogue: Catalogue, key: KeyEntry, dialect: Dialect, name: str) -> ModelEntry:
-    """Return one of them. Raises Refusal."""
-    for model in await usable_models(catalogue, key, dialect):
-        if model.name == name:
-            return model
-    raise Refusal(Kind.NO_SUCH_MODEL, f"The model `{name[:120]}` does not exist, or this key may not use it.")
+    """Return the model that a key may call by a name. Raises Refusal."""
+    book = await catalogue.book()
+    model = book.named(name)
+    if model is None or option_of(book, model, key, dialect.name, datetime.now(UTC)) is None:
+        raise Refusal(Kind.NO_SUCH_MODEL, f"The model `{name[:120]}` does not exist, or this key may not use it.")
+    return replace(model, name=name)
 
 
 async def quota(catalogue: Catalogue, key: KeyEntry) -> dict[str, Any]:

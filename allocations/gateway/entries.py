@@ -7,16 +7,29 @@ from decimal import Decimal
 
 
 @dataclass(frozen=True, slots=True)
-class RateEntry:
-    """An approved rate: USD per million tokens from a moment on."""
+class StepEntry:
+    """The prices of calls with more than some tokens of input: USD per million tokens."""
 
     id: int
-    valid_from: datetime
+    above_input_tokens: int
     input: Decimal
     cache_read: Decimal
     cache_write_5m: Decimal
     cache_write_1h: Decimal
     output: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class RateEntry:
+    """An approved rate from a moment on, with its steps, shortest calls first."""
+
+    valid_from: datetime
+    steps: tuple[StepEntry, ...]
+
+    @property
+    def base(self) -> StepEntry:
+        """Return the prices of short calls."""
+        return self.steps[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +50,11 @@ class ModelEntry:
 
     id: int
     name: str
+    upstream_name: str
+    """What the provider calls it."""
     tier: str
+    backup_of: int | None
+    """The id of the model that it stands in for."""
     context_window: int
     default_output_cap: int
     least_output_cap: int
@@ -58,9 +75,17 @@ class ModelEntry:
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """All models that can be called."""
+    """All models that can be called: by name, by alias, and the backups of a model's id in the order of their use."""
 
     models: dict[str, ModelEntry]
+    aliases: dict[str, ModelEntry] = field(default_factory=dict)
+    backups: dict[int, tuple[ModelEntry, ...]] = field(default_factory=dict)
+    upstream: dict[tuple[int, str], ModelEntry] = field(default_factory=dict)
+    """By provider id and the name that the provider uses."""
+
+    def named(self, name: str) -> ModelEntry | None:
+        """Return the model of a name or alias."""
+        return self.models.get(name) or self.aliases.get(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,4 +126,10 @@ class KeyEntry:
     expires_at: datetime | None
     secret_expires_at: datetime | None
     quota_id: int | None
+    models: frozenset[int]
+    """The ids of the models that it may call; empty: all of its allocation's tiers."""
     allocation: AllocationEntry
+
+    def may_call(self, model: ModelEntry) -> bool:
+        """Say whether a model is among those that this key may call."""
+        return not self.models or model.id in self.models

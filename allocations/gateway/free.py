@@ -25,8 +25,8 @@ async def call(hook: Hook, surface: FreeSurface, request: Request, key: KeyEntry
     body = await read_body(request, receive, most_bytes=limits.request_bytes, most_seconds=limits.request_seconds)
     payload = bodies.parse(body)
     asked, book = named_model(payload), await hook.catalogue.book()
-    model = options(book, key.allocation, asked, surface.dialect.name, datetime.now(UTC))[0].model
-    changes = {} if model.name == asked else {"model": model.name}
+    model = options(book, key, asked, surface.dialect.name, datetime.now(UTC))[0].model
+    changes = {} if model.upstream_name == asked else {"model": model.upstream_name}
     outgoing = bodies.changed(body, payload, changes, ambiguous=bodies.is_ambiguous(body, payload))
     headers = authentication(model.provider, surface.dialect)
     request.id = str(uuid4())

@@ -1,19 +1,21 @@
 """A metered call from its key to its settle: read, admit, send, relay. What was held is always settled or released."""
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from allocations.gateway import body as bodies
 from allocations.gateway.admission import Admitted, admit
 from allocations.gateway.catalogue import Catalogue
 from allocations.gateway.dialect import Ask, Reading, Surface
 from allocations.gateway.entries import KeyEntry
+from allocations.gateway.exchange import exchange
 from allocations.gateway.limits import Limits
 from allocations.gateway.refusal import Refusal, bad_request
-from allocations.gateway.relay import Call, Relay
+from allocations.gateway.relay import Call
 from allocations.gateway.request import Receive, Request, Send, read_body
 from allocations.gateway.routing import AUTO
 from allocations.gateway.settlement import Settlement
-from allocations.gateway.upstream import Upstream, UpstreamFailed, authentication
+from allocations.gateway.upstream import Upstream
 from allocations.metering.bounds import Unbounded
 from allocations.metering.recall import Recall, trail_of
 from allocations.metering.types import Meter
@@ -42,13 +44,15 @@ async def call(hook: Hook, surface: Surface, request: Request, key: KeyEntry, se
     ask = ask if trail is None else replace(ask, trail=trail)
     book = await hook.catalogue.book()
     request.asked, request.size = ask.model, len(body)
-    request.model = ask.model if ask.model in book.models or ask.model == AUTO else ""
+    request.model = ask.model if ask.model == AUTO or book.named(ask.model) else ""
     admitted = await admit(hook.meter, book, key, surface, ask, hook.pages)
     request.id = str(admitted.hold.request_id)
     settlement = Settlement(hook.meter, surface, ask, admitted, tags)
     try:
-        outgoing = _outgoing(body, payload, surface, ask, admitted)
-        await _exchange(hook, Call(surface, ask, request, admitted, settlement, limits, send, receive), outgoing)
+        outgoing = partial(_outgoing, body, payload, surface, ask, admitted)
+        await exchange(
+            hook.upstream, Call(surface, ask, request, admitted, settlement, limits, send, receive), outgoing
+        )
     except Refusal as refusal:
         refusal.headers += settlement.tolls
         raise
@@ -65,23 +69,13 @@ def _ask(surface: Surface, payload: dict[str, object], body: bytes) -> Ask:
         raise bad_request(reason.message, reason.parameter) from None
 
 
-async def _exchange(hook: Hook, call: Call, outgoing: bytes) -> None:
-    provider, settlement = call.admitted.option.model.provider, call.settlement
-    credential = authentication(provider, call.surface.dialect)
-    settlement.is_sent = True
-    try:
-        response = await hook.upstream.post(provider, call.surface.path, call.request, credential, outgoing)
-    except UpstreamFailed as failure:
-        await (settlement.part(Reading(), 0) if failure.may_have_cost else settlement.void())
-        raise failure.refusal from None
-    async with response:
-        await Relay(call).run(response)
-
-
-def _outgoing(body: bytes, payload: dict[str, object], surface: Surface, ask: Ask, admitted: Admitted) -> bytes:
+def _outgoing(
+    body: bytes, payload: dict[str, object], surface: Surface, ask: Ask, admitted: Admitted, name: str
+) -> bytes:
+    """Return what goes upstream for a model that the provider calls by a name."""
     changes = dict(ask.changes)
     if admitted.inserted_cap is not None:
         changes[surface.cap_name] = admitted.inserted_cap
-    if admitted.option.model.name != ask.model:
-        changes["model"] = admitted.option.model.name
+    if name != ask.model:
+        changes["model"] = name
     return bodies.changed(body, payload, changes, ambiguous=bodies.is_ambiguous(body, payload))

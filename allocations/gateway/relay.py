@@ -10,7 +10,7 @@ import aiohttp
 from allocations.gateway.admission import Admitted
 from allocations.gateway.dialect import Ask, Headers, Reading, StreamWatch, Surface, as_object
 from allocations.gateway.limits import Limits
-from allocations.gateway.outlet import StreamOutlet, answer
+from allocations.gateway.outlet import HeaderList, StreamOutlet, answer
 from allocations.gateway.refusal import Kind, Refusal
 from allocations.gateway.request import Receive, Request, Send
 from allocations.gateway.settlement import Settlement
@@ -30,6 +30,17 @@ class TooLong(Exception):
 
 
 CUT_SHORT = (*BROKEN, TooLong, EventTooLong, Undecodable)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorAnswer:
+    """An error as a provider gave it, and what it says of itself."""
+
+    status: int
+    headers: Headers
+    body: bytes
+    reading: Reading
+    upstream_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +67,7 @@ class Relay:
     async def run(self, response: aiohttp.ClientResponse) -> None:
         """Pass an answer on and settle its call. Raises Refusal when there is nothing to pass on."""
         headers = response.headers
-        self._settlement.upstream_id = headers.get("x-request-id", "") or headers.get("request-id", "")
+        self._settlement.upstream_id = _upstream_id(response)
         if response.status >= 400:
             await self._pass_error(response)
         elif response.status >= 300:
@@ -69,43 +80,73 @@ class Relay:
             await self._pass_whole(response)
 
     async def _pass_error(self, response: aiohttp.ClientResponse) -> None:
-        body = await self._read(response, MOST_ERROR_BYTES)
+        try:
+            error = await self.read_error(response)
+        except Refusal:
+            await self._settlement.void()
+            raise
+        await self.pass_error(error)
+
+    async def read_error(self, response: aiohttp.ClientResponse) -> ErrorAnswer:
+        """Read a provider's error without passing it on. Raises Refusal when it does not come whole."""
+        try:
+            body = await _whole(response, MOST_ERROR_BYTES)
+        except _CutAt:
+            raise Refusal(Kind.UPSTREAM_BROKEN, CUT) from None
         decoded = _decoded(response, body)
-        reading = self._reading(decoded)
-        await (self._settlement.void() if reading.tokens is None else self._settlement.whole(reading))
-        if response.status == 401:
+        headers, body = _as_sent(response, body, decoded)
+        return ErrorAnswer(response.status, tuple(headers), body, self._reading(decoded), _upstream_id(response))
+
+    async def pass_error(self, error: ErrorAnswer) -> None:
+        """Pass a provider's error on; it costs nothing, unless it says what it used. Raises Refusal."""
+        self._settlement.upstream_id = error.upstream_id
+        await (self._settlement.void() if error.reading.tokens is None else self._settlement.whole(error.reading))
+        if error.status == 401:
             raise refused_credential(self._call.request)
-        await self._answer(response, body, decoded)
+        await self._answer(error.status, error.headers, error.body)
 
     async def _pass_whole(self, response: aiohttp.ClientResponse) -> None:
-        body = await self._read(response, self._call.limits.answer_bytes)
+        try:
+            body = await _whole(response, self._call.limits.answer_bytes)
+        except _CutAt as cut:
+            await self._settlement.part(Reading(), cut.size)
+            raise Refusal(Kind.UPSTREAM_BROKEN, CUT) from None
         decoded = _decoded(response, body)
         await self._settlement.whole(self._reading(decoded))
-        await self._answer(response, body, decoded)
+        await self._answer(response.status, *_as_sent(response, body, decoded))
 
-    async def _answer(self, response: aiohttp.ClientResponse, body: bytes, decoded: bytes | None) -> None:
+    async def _answer(self, status: int, headers: HeaderList, body: bytes) -> None:
         self._call.request.has_answer = True
-        headers = [*passed_on(response.raw_headers), *said_of(self._call), *self._settlement.tolls]
-        if decoded is not None and decoded is not body:
-            body, headers = decoded, _without_encoding(headers)
-        await answer(self._call.send, response.status, headers, body)
-
-    async def _read(self, response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
-        parts, size = [], 0
-        try:
-            while chunk := await response.content.readany():
-                parts.append(chunk)
-                size += len(chunk)
-                if size > most_bytes:
-                    raise TooLong
-        except CUT_SHORT:
-            await (self._settlement.void() if response.status >= 400 else self._settlement.part(Reading(), size))
-            raise Refusal(Kind.UPSTREAM_BROKEN, CUT) from None
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        await answer(self._call.send, status, [*headers, *said_of(self._call), *self._settlement.tolls], body)
 
     def _reading(self, decoded: bytes | None) -> Reading:
         document = None if decoded is None else as_object(decoded)
         return Reading() if document is None else self._call.surface.read(document)
+
+
+class _CutAt(Exception):
+    """An answer broke off after so many bytes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
+async def _whole(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+    parts, size = [], 0
+    try:
+        while chunk := await response.content.readany():
+            parts.append(chunk)
+            size += len(chunk)
+            if size > most_bytes:
+                raise TooLong
+    except CUT_SHORT:
+        raise _CutAt(size) from None
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _upstream_id(response: aiohttp.ClientResponse) -> str:
+    return response.headers.get("x-request-id", "") or response.headers.get("request-id", "")
 
 
 class _StreamRelay:
@@ -191,11 +232,13 @@ def refused_credential(request: Request) -> Refusal:
 
 def said_of(call: Call) -> Headers:
     """Return the headers that say who answered a call, and as what."""
-    admitted, upstream_id = call.admitted, call.settlement.upstream_id
-    headers: Headers = (
-        (b"x-request-id", call.request.id.encode()),
-        (b"x-tank-model", admitted.option.model.name.encode()),
-    )
+    admitted, settlement, upstream_id = call.admitted, call.settlement, call.settlement.upstream_id
+    served = settlement.served.model.name.encode()
+    headers: Headers = ((b"x-request-id", call.request.id.encode()), (b"x-tank-model", served))
+    if settlement.because:
+        headers += ((b"x-tank-because", settlement.because.encode()),)
+    if settlement.failure:
+        headers += ((b"x-tank-backup", served), (b"x-tank-backup-reason", settlement.failure.encode()))
     if admitted.inserted_cap is not None:
         headers += ((b"x-tank-output-cap", str(admitted.inserted_cap).encode()),)
     if admitted.fell_from:
@@ -203,18 +246,6 @@ def said_of(call: Call) -> Headers:
     if upstream_id and upstream_id.isascii() and upstream_id.isprintable():
         headers += ((b"x-tank-upstream-id", upstream_id.encode()),)
     return headers
-
-
-def _decoded(response: aiohttp.ClientResponse, body: bytes) -> bytes | None:
-    """Return a whole body without the encoding that nobody asked for; None when it cannot be read."""
-    try:
-        return Decoder(response.headers.get("content-encoding", ""))(body)
-    except Undecodable:
-        return None
-
-
-def _without_encoding(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    return [header for header in headers if header[0] != b"content-encoding"]
 
 
 def _hurry(patience: asyncio.Timeout, seconds: float) -> None:
@@ -228,3 +259,25 @@ async def _exhaust(response: aiohttp.ClientResponse) -> None:
         async with asyncio.timeout(1):
             while not response.content.at_eof():
                 await response.content.readany()
+
+
+def _decoded(response: aiohttp.ClientResponse, body: bytes) -> bytes | None:
+    """Return a whole body without the encoding that nobody asked for; None when it cannot be read."""
+    try:
+        return Decoder(response.headers.get("content-encoding", ""))(body)
+    except Undecodable:
+        return None
+
+
+def _as_sent(
+    response: aiohttp.ClientResponse, body: bytes, decoded: bytes | None
+) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Return the headers and the body that the client gets: decoded where that could be done."""
+    headers = passed_on(response.raw_headers)
+    if decoded is None or decoded is body:
+        return headers, body
+    return _without_encoding(headers), decoded
+
+
+def _without_encoding(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    return [header for header in headers if header[0] != b"content-encoding"]

@@ -3,6 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, Protocol
 
 from allocations.gateway.entries import (
@@ -13,6 +14,7 @@ from allocations.gateway.entries import (
     ModelEntry,
     ProviderEntry,
     RateEntry,
+    StepEntry,
 )
 from ledger import credentials
 
@@ -20,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 KEY = """
     SELECT k.id, k.name, k.state, k.expires_at, s.expires_at, q.id,
+           ARRAY(SELECT aimodel_id FROM allocations_quotakey_models m WHERE m.quotakey_id = k.id),
            a.id, a.name, a.state, a.stop_behaviour, a.starts_on, a.ends_on, a.team_id
       FROM allocations_keysecret s
       JOIN allocations_quotakey k ON k.id = s.key_id
@@ -34,13 +37,15 @@ LINES = """
 """
 PROVIDERS = "SELECT id, name, dialect, base_url, credential_encrypted FROM ledger_provider WHERE is_enabled"
 MODELS = """
-    SELECT id, name, tier, context_window, default_output_cap, least_output_cap, provider_id
-      FROM ledger_aimodel WHERE is_enabled ORDER BY name
+    SELECT id, name, coalesce(nullif(upstream_name, ''), name), tier, backup_of_id, context_window,
+           default_output_cap, least_output_cap, provider_id
+      FROM ledger_aimodel WHERE is_enabled ORDER BY backup_place, name
 """
 RATES = """
-    SELECT model_id, id, valid_from, input, cache_read, cache_write_5m, cache_write_1h, output
-      FROM ledger_rate WHERE approved_at IS NOT NULL ORDER BY valid_from
+    SELECT model_id, valid_from, id, above_input_tokens, input, cache_read, cache_write_5m, cache_write_1h, output
+      FROM ledger_rate WHERE approved_at IS NOT NULL ORDER BY model_id, valid_from, above_input_tokens
 """
+ALIASES = "SELECT name, model_id FROM ledger_modelalias ORDER BY name"
 
 
 class Reader(Protocol):
@@ -56,23 +61,43 @@ async def load_key(reader: Reader, digest: bytes) -> KeyEntry | None:
     found = await reader.fetch(KEY, (digest,))
     if not found:
         return None
-    key, allocation = found[0][:6], found[0][6:]
+    *key, may_call = found[0][:7]
+    allocation = found[0][7:]
     lines = {tier: LineEntry(tier, *rest) for tier, *rest in await reader.fetch(LINES, allocation[:1])}
-    return KeyEntry(*(*key, AllocationEntry(*(*allocation, lines))))
+    return KeyEntry(*(*key, frozenset(may_call), AllocationEntry(*(*allocation, lines))))
 
 
 async def load_book(reader: Reader) -> Book:
-    """Read all enabled models of enabled providers that have an approved rate."""
+    """Read all enabled models of enabled providers with their approved rates, backups and aliases."""
     providers = {row[0]: _provider(*row) for row in await reader.fetch(PROVIDERS)}
-    rates: dict[int, list[RateEntry]] = defaultdict(list)
-    for model_id, *rate in await reader.fetch(RATES):
-        rates[model_id].append(RateEntry(*rate))
+    rates = _rates(await reader.fetch(RATES))
     models = [
-        ModelEntry(*(*row[:6], providers[row[6]], tuple(rates[row[0]])))
+        ModelEntry(*(*row[:8], providers[row[8]], tuple(rates[row[0]])))
         for row in await reader.fetch(MODELS)
-        if row[6] in providers
+        if row[8] in providers
     ]
-    return Book({model.name: model for model in models})
+    by_id = {model.id: model for model in models}
+    return Book(
+        models={model.name: model for model in sorted(models, key=lambda model: model.name)},
+        aliases={name: by_id[model] for name, model in await reader.fetch(ALIASES) if model in by_id},
+        backups=_backups(models),
+        upstream={(model.provider.id, model.upstream_name): model for model in reversed(models)},
+    )
+
+
+def _rates(rows: list[tuple[Any, ...]]) -> dict[int, list[RateEntry]]:
+    rates: dict[int, list[RateEntry]] = defaultdict(list)
+    for (model, valid_from), steps in groupby(rows, key=lambda row: row[:2]):
+        rates[model].append(RateEntry(valid_from, tuple(StepEntry(*step[2:]) for step in steps)))
+    return rates
+
+
+def _backups(models: list[ModelEntry]) -> dict[int, tuple[ModelEntry, ...]]:
+    found: dict[int, tuple[ModelEntry, ...]] = {}
+    for model in models:
+        if model.backup_of is not None:
+            found[model.backup_of] = (*found.get(model.backup_of, ()), model)
+    return found
 
 
 def _provider(provider_id: int, name: str, dialect: str, base_url: str, stored: bytes) -> ProviderEntry:

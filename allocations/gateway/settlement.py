@@ -3,13 +3,14 @@
 from dataclasses import replace
 from decimal import Decimal
 
-from allocations.gateway.admission import Admitted
+from allocations.gateway.admission import Admitted, worst_of
 from allocations.gateway.dialect import Ask, Headers, Reading, Surface
 from allocations.gateway.entries import ModelEntry, RateEntry
+from allocations.gateway.routing import Option
 from allocations.metering.types import CallFacts, Charge, Meter, Tokens
-from ledger.models import SettleKind
+from ledger.models import ServedBecause, SettleKind
 from ledger.money import plain
-from ledger.rating import cost
+from ledger.rating import cost, input_size, step_for
 
 
 class Settlement:
@@ -17,6 +18,10 @@ class Settlement:
 
     def __init__(self, meter: Meter, surface: Surface, ask: Ask, admitted: Admitted, tags: dict[str, str]) -> None:
         self._meter, self._surface, self._ask, self._admitted, self._tags = meter, surface, ask, admitted, tags
+        self.served = admitted.option
+        """What the call was sent to last."""
+        self.failure = ""
+        """Why it is a backup."""
         self.upstream_id = ""
         self._charge: Charge | None = None
         self.is_sent = False
@@ -35,20 +40,28 @@ class Settlement:
             return _remaining(self._charge.remaining), (b"x-tank-cost", plain(self._charge.cost).encode())
         return _remaining(self._admitted.hold.remaining + self._admitted.hold.bound), (b"x-tank-cost", b"0")
 
+    @property
+    def because(self) -> str:
+        """Return why another model than the one asked for was called, empty when it was that one."""
+        return ServedBecause.BACKUP.value if self.failure else self._admitted.because
+
+    def serve(self, option: Option, failure: str) -> None:
+        """Take note that the call goes to another option than so far; `failure` is why the first did not answer."""
+        self.served, self.failure, self.upstream_id, self.is_sent = option, failure, "", False
+
     async def whole(self, reading: Reading) -> None:
         """Charge a whole answer: exactly when it says what it used, else at its bound, since nothing is free."""
         if reading.tokens is None:
-            await self._settle(reading, self._admitted.worst, SettleKind.BOUND)
+            await self._settle(reading, self._worst(), SettleKind.BOUND)
         else:
             if self._ask.trail is not None:
-                self._ask.trail.learn(self._admitted.option.model.id, reading.tokens)
+                self._ask.trail.learn(self.served.model.id, reading.tokens)
             await self._settle(reading, reading.tokens, SettleKind.EXACT)
 
     async def part(self, reading: Reading, text_bytes: int) -> None:
         """Charge an answer that broke off: the input, and the output that the bytes seen so far allow."""
-        worst = self._admitted.worst
-        most_input = worst.input + worst.cache_read + worst.cache_write_5m + worst.cache_write_1h
-        known = reading.tokens or Tokens(input=most_input)
+        worst = self._worst()
+        known = reading.tokens or Tokens(input=input_size(worst))
         output = max(known.output, min(text_bytes, worst.output))
         await self._settle(reading, replace(known, output=output), SettleKind.ESTIMATED)
 
@@ -60,16 +73,17 @@ class Settlement:
     async def _settle(self, reading: Reading, tokens: Tokens, kind: SettleKind) -> None:
         self._begin()
         admitted = self._admitted
-        model, rate = self._priced_by(reading.model) if kind == SettleKind.EXACT else self._admitted_price()
+        model, rate = self._priced_by(reading.model if kind == SettleKind.EXACT else "")
+        step = step_for(rate.steps, input_size(tokens))
         facts = CallFacts(
             tokens=tokens,
-            cost=cost(rate, tokens),
+            cost=cost(step, tokens),
             account_id=admitted.option.line.account_id,
             team_id=admitted.key.allocation.team_id,
             key_id=admitted.key.id,
             provider_id=model.provider.id,
             model_id=model.id,
-            rate_id=rate.id,
+            rate_id=step.id,
             model_asked=self._ask.model[:120],
             model_returned=_stored(reading.model, 120),
             surface=self._surface.path,
@@ -78,6 +92,7 @@ class Settlement:
             service_tier=_stored(reading.service_tier, 30),
             upstream_id=_stored(self.upstream_id, 120),
             tags=self._tags,
+            served_because=self.because,
         )
         self._charge = await self._meter.settle(admitted.hold, facts)
 
@@ -86,17 +101,16 @@ class Settlement:
             raise RuntimeError("a hold is settled once")
         self.is_done = True
 
+    def _worst(self) -> Tokens:
+        return worst_of(self.served, self._ask, self._admitted.cap).tokens
+
     def _priced_by(self, returned: str) -> tuple[ModelEntry, RateEntry]:
         """Return the model that the answer names, where the rate card has it, and its rate when the call was sent."""
-        admitted = self._admitted
-        asked, sent_at = admitted.option.model, admitted.hold.sent_at
-        named = admitted.book.models.get(returned, asked)
-        model = named if named.provider.id == asked.provider.id else asked
-        rate = model.rate_at(sent_at)
-        return (model, rate) if rate else self._admitted_price()
-
-    def _admitted_price(self) -> tuple[ModelEntry, RateEntry]:
-        return self._admitted.option.model, self._admitted.option.rate
+        model = self.served.model
+        if returned and returned != model.upstream_name:
+            model = self._admitted.book.upstream.get((model.provider.id, returned), model)
+        rate = model.rate_at(self._admitted.hold.sent_at)
+        return (model, rate) if rate else (self.served.model, self.served.rate)
 
 
 def _remaining(amount: Decimal) -> tuple[bytes, bytes]:

@@ -73,7 +73,7 @@ class Upstream:
         self, provider: ProviderEntry, path: str, request: Request, credential: dict[str, str], body: bytes
     ) -> aiohttp.ClientResponse:
         """Send a call and return the answer once its headers are there. Raises UpstreamFailed."""
-        headers = request.upstream
+        headers = request.upstream.copy()  # one provider's credential is not for the next one
         headers["Accept-Encoding"] = "identity"
         headers.setdefault("Content-Type", "application/json")
         headers.update(credential)

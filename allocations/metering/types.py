@@ -52,6 +52,7 @@ class CallFacts:
     service_tier: str = ""
     upstream_id: str = ""
     tags: dict[str, str] = field(default_factory=dict)
+    served_because: str = ""
 
 
 @dataclass(frozen=True, slots=True)

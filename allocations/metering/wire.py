@@ -69,4 +69,5 @@ def settle_row(hold: Hold, facts: CallFacts | None) -> dict[str, Any]:
         "service_tier": facts.service_tier,
         "upstream_id": facts.upstream_id,
         "tags": facts.tags,
+        "served_because": facts.served_because,
     }

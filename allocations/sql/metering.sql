@@ -25,7 +25,7 @@ DECLARE
     relation text;
 BEGIN
     FOREACH relation IN ARRAY ARRAY['allocations_quotakey', 'allocations_keysecret', 'allocations_allocation',
-        'allocations_allocationline', 'ledger_provider', 'ledger_aimodel', 'ledger_rate'] LOOP
+        'allocations_allocationline', 'ledger_provider', 'ledger_aimodel', 'ledger_modelalias', 'ledger_rate'] LOOP
         EXECUTE format('CREATE TRIGGER catalogue_changed AFTER INSERT OR UPDATE OR DELETE ON %I
                         FOR EACH STATEMENT EXECUTE FUNCTION allocations_catalogue_changed()', relation);
     END LOOP;
@@ -37,7 +37,7 @@ CREATE TYPE allocations_settle AS (
     account_id bigint, team_id bigint, key_id bigint, provider_id bigint, model_id bigint, rate_id bigint,
     model_asked text, model_returned text, surface text, streamed boolean, input_tokens bigint,
     cache_read_tokens bigint, cache_write_5m_tokens bigint, cache_write_1h_tokens bigint, output_tokens bigint,
-    reasoning_tokens bigint, settle_kind text, service_tier text, upstream_id text, tags jsonb
+    reasoning_tokens bigint, settle_kind text, service_tier text, upstream_id text, tags jsonb, served_because text
 );
 
 -- Settle calls whose cost is within their hold, and voids, set-wise. A request that is already recorded changes
@@ -51,11 +51,12 @@ CREATE FUNCTION allocations_settle_within(p_settles json) RETURNS void LANGUAGE 
             request_id, sent_at, account_id, team_id, key_id, provider_id, model_id, rate_id, model_asked,
             model_returned, surface, streamed, input_tokens, cache_read_tokens, cache_write_5m_tokens,
             cache_write_1h_tokens, output_tokens, reasoning_tokens, currency, cost, charged, overage, settle_kind,
-            service_tier, upstream_id, tags)
+            service_tier, upstream_id, tags, served_because)
         SELECT s.request_id, s.sent_at, s.account_id, s.team_id, s.key_id, s.provider_id, s.model_id, s.rate_id,
                s.model_asked, s.model_returned, s.surface, s.streamed, s.input_tokens, s.cache_read_tokens,
                s.cache_write_5m_tokens, s.cache_write_1h_tokens, s.output_tokens, s.reasoning_tokens, a.currency,
-               s.cost, s.cost, 0, s.settle_kind, s.service_tier, s.upstream_id, s.tags
+               s.cost, s.cost, 0, s.settle_kind, s.service_tier, s.upstream_id, s.tags,
+               coalesce(s.served_because, '')
           FROM s JOIN ledger_account a ON a.id = s.account_id
          WHERE NOT void
         ON CONFLICT (request_id) DO NOTHING
@@ -97,11 +98,12 @@ BEGIN
         request_id, sent_at, account_id, team_id, key_id, provider_id, model_id, rate_id, model_asked,
         model_returned, surface, streamed, input_tokens, cache_read_tokens, cache_write_5m_tokens,
         cache_write_1h_tokens, output_tokens, reasoning_tokens, currency, cost, charged, overage, settle_kind,
-        service_tier, upstream_id, tags)
+        service_tier, upstream_id, tags, served_because)
     SELECT s.request_id, s.sent_at, s.account_id, s.team_id, s.key_id, s.provider_id, s.model_id, s.rate_id,
            s.model_asked, s.model_returned, s.surface, s.streamed, s.input_tokens, s.cache_read_tokens,
            s.cache_write_5m_tokens, s.cache_write_1h_tokens, s.output_tokens, s.reasoning_tokens, a.currency,
-           s.cost, s.cost - beyond, beyond, s.settle_kind, s.service_tier, s.upstream_id, s.tags
+           s.cost, s.cost - beyond, beyond, s.settle_kind, s.service_tier, s.upstream_id, s.tags,
+           coalesce(s.served_because, '')
       FROM ledger_account a WHERE a.id = s.account_id;
     UPDATE allocations_quota q
        SET spent = q.spent + s.cost - beyond, held = q.held - least(s.bound, coalesce(h.amount, 0))

@@ -16,7 +16,7 @@ import httpx2 as httpx
 
 from allocations.models import Allocation, Quota, QuotaKey, StopBehaviour
 from allocations.services import allocation_create, key_issue
-from ledger.models import AiModel, Dialect, EntryKind, Rate, Tier, UsageRecord
+from ledger.models import AiModel, Dialect, EntryKind, Provider, Rate, Tier, UsageRecord
 from ledger.money import usd
 from ledger.selectors import reserve_account, today
 from ledger.services import model_add, provider_add, year_fund
@@ -146,6 +146,10 @@ class House:
             input_price=Decimal(price),
             output_price=3 * Decimal(price),
         )
+
+    def provider(self, name: str) -> Provider:
+        """Return a provider."""
+        return Provider.objects.get(name=name)
 
     def rate(self, model: str) -> Rate:
         """Return a model's rate."""

@@ -1,7 +1,8 @@
 """An upstream that plays recorded answers and remembers what it was sent; served by uvicorn in the gateway's tests.
 
 A request says with `x-play` what it wants to hear: a file of `tests/data/inline`, or one of the tricks below.
-`GET /seen` tells all requests since the last time it was asked.
+`GET /seen` tells all requests since the last time it was asked. It can be several providers: below `/as/NAME/` a
+request hears what it wanted with `x-play-NAME`.
 """
 
 import asyncio
@@ -46,7 +47,8 @@ async def application(scope: MutableMapping[str, Any], receive: Receive, send: S
     body = await body_of(receive)
     path = scope["path"] + ("?" + scope["query_string"].decode() if scope["query_string"] else "")
     seen.append({"path": path, "headers": headers, "body": body.decode()})
-    return await play(headers["x-play"], headers, send)
+    role = scope["path"].removeprefix("/as/").partition("/")[0]
+    return await play(headers.get(f"x-play-{role}") or headers["x-play"], headers, send)
 
 
 async def play(name: str, headers: dict[str, str], send: Send) -> None:
@@ -68,6 +70,11 @@ async def play(name: str, headers: dict[str, str], send: Send) -> None:
             odd = [(b"connection", b"x-hop"), (b"x-hop", b"1"), (b"set-cookie", b"a=b"), (b"x-request-id", b"req_up")]
             whole = (SAMPLES / "openai_chat_completion.json").read_bytes()
             await answer(send, 200, [*JSON, *odd, (b"openai-processing-ms", b"12")], whole)
+        case "error-with-usage":
+            usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+            await answer(send, 500, JSON, json.dumps({"error": {"message": "half done"}, "usage": usage}).encode())
+        case _ if name.isdigit():
+            await answer(send, int(name), JSON, json.dumps({"error": {"message": f"played {name}"}}).encode())
         case "no-done":
             stream = (SAMPLES / "openai_chat_stream_include_usage.sse").read_bytes()
             await answer(send, 200, EVENTS, stream.removesuffix(b"data: [DONE]\n\n"))

@@ -1,0 +1,49 @@
+"""The worst case of a call at a rate with steps: the dearest of all the sizes that the call may turn out to have."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from itertools import zip_longest
+
+from allocations.metering.bounds import Demand, output_cap_within, worst_tokens
+from allocations.metering.types import Tokens
+from ledger.rating import Step, cost
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """What a call can use at most, and what that costs in USD: the `cost` of its tokens at their own step."""
+
+    tokens: Tokens
+    cost: Decimal
+
+
+def worst_case(demand: Demand, steps: Sequence[Step], *, context_window: int, output_cap: int) -> Worst:
+    """Return the dearest that a provider could honestly report for a demand; `steps` shortest calls first."""
+    found: Worst | None = None
+    for step, part in _parts(demand, steps, context_window):
+        tokens = worst_tokens(part, step, context_window=context_window, output_cap=output_cap)
+        amount = cost(step, tokens)
+        if found is None or amount > found.cost:
+            found = Worst(tokens, amount)
+    if found is None:
+        raise ValueError("a rate has at least one step")
+    return found
+
+
+def largest_cap(demand: Demand, steps: Sequence[Step], *, context_window: int, granted: Decimal) -> int:
+    """Return the largest output cap per choice whose worst case costs no more than `granted`, in USD."""
+    return min(
+        output_cap_within(part, step, context_window=context_window, granted=granted)
+        for step, part in _parts(demand, steps, context_window)
+    )
+
+
+def _parts(demand: Demand, steps: Sequence[Step], context_window: int) -> Iterator[tuple[Step, Demand]]:
+    """Go through the steps that the call may reach, each with the demand of the longest call that it prices."""
+    most = context_window if demand.input_tokens is None else min(demand.input_tokens, context_window)
+    for step, following in zip_longest(steps, steps[1:]):
+        if following is None or most <= following.above_input_tokens:
+            yield step, demand
+            return
+        yield step, replace(demand, input_tokens=following.above_input_tokens)
