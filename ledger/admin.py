@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from unfold.admin import TabularInline
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from ledger import services
@@ -25,6 +27,7 @@ from ledger.models import (
     UsageRecord,
 )
 from ledger.money import show
+from ledger.price_list import PriceStep
 from teams.access import UserRequest
 from teams.service_admin import ReadOnlyAdmin, ServiceAdmin
 
@@ -172,28 +175,73 @@ class ModelAliasAdmin(ServiceAdmin):
             services.alias_remove(actor=request.user, alias=alias)
 
 
+PRICES = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
+
+
+def price_field(field: Any, name: str) -> Any:
+    """Take prices as text, so that none of their digits is lost on the way."""
+    if name in PRICES:
+        field.widget = UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal"})
+    return field
+
+
+class FurtherStepInline(TabularInline):  # type: ignore[misc]  # the package has no types
+    """Prices of longer calls, proposed and approved with the rate."""
+
+    model = Rate
+    fk_name = "base"
+    fields = ("above_input_tokens", *PRICES)
+    extra = 1
+    ordering = ("above_input_tokens",)
+    verbose_name = "price of longer calls"
+    verbose_name_plural = "prices of longer calls"
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Return False: a proposal stays as it was made."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Return False: a proposal stays as it was made."""
+        return False
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Say whether steps can be added: only while the rate is being proposed."""
+        return obj is None
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Take prices as text."""
+        return price_field(super().formfield_for_dbfield(db_field, request, **kwargs), db_field.name)
+
+
 @admin.register(Rate)
 class RateAdmin(ServiceAdmin):
     """Prices: proposed here, approved by finance on the rate card's page, never changed."""
 
-    list_display = ("model", "valid_from", "input_words", "output_words", "source", "proposed_by", "approved_by")
+    list_display = (
+        "model",
+        "above_input_tokens",
+        "valid_from",
+        "input_words",
+        "output_words",
+        "source",
+        "proposed_by",
+        "approved_by",
+    )
     list_filter = ("source", ("approved_at", admin.EmptyFieldListFilter))
     list_select_related = ("model", "proposed_by", "approved_by")
     search_fields = ("model__name",)
     autocomplete_fields = ("model",)
     ordering = ("-pk",)
-    fields = ("model", "valid_from", "input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "note")
+    fields = ("model", "valid_from", *PRICES, "note")
+    inlines = (FurtherStepInline,)
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Return False: a wrong proposal is left unapproved and another one made."""
         return False
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Take prices as text, so that none of their digits is lost on the way."""
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if db_field.name in {"input", "cache_read", "cache_write_5m", "cache_write_1h", "output"}:
-            field.widget = UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal"})
-        return field
+        """Take prices as text."""
+        return price_field(super().formfield_for_dbfield(db_field, request, **kwargs), db_field.name)
 
     @admin.display(description="Input, USD per million", ordering="input")
     def input_words(self, rate: Rate) -> str:
@@ -206,9 +254,19 @@ class RateAdmin(ServiceAdmin):
         return show(rate.output)
 
     def save_model(self, request: UserRequest, obj: Rate, form: forms.ModelForm[Any], change: bool) -> None:
-        """Propose the price."""
-        data = form.cleaned_data
-        obj.pk = services.rate_propose(
+        """Wait for the steps: the rate is proposed with them."""
+
+    def save_related(
+        self, request: UserRequest, form: forms.ModelForm[Any], formsets: Iterable[Any], change: bool
+    ) -> None:
+        """Propose the price with its steps."""
+        data, steps = form.cleaned_data, []
+        for formset in formsets:
+            steps += [
+                PriceStep(**{name: row[name] for name in ("above_input_tokens", *PRICES)}) for row in _filled(formset)
+            ]
+            formset.new_objects, formset.changed_objects, formset.deleted_objects = [], [], []
+        form.instance.pk = services.rate_propose(
             actor=request.user,
             model=data["model"],
             source=RateSource.NEGOTIATED,
@@ -217,9 +275,14 @@ class RateAdmin(ServiceAdmin):
             cache_read_price=data["cache_read"],
             cache_write_5m_price=data["cache_write_5m"],
             cache_write_1h_price=data["cache_write_1h"],
+            further_steps=steps,
             valid_from=data["valid_from"],
             note=data["note"],
         ).pk
+
+
+def _filled(formset: Any) -> list[dict[str, Any]]:
+    return [row.cleaned_data for row in formset.forms if row.has_changed()]
 
 
 @admin.register(JournalEntry)

@@ -82,7 +82,9 @@ def test_a_new_model_has_no_price_until_finance_approves_one(budget: Budget) -> 
     prices = dict.fromkeys(("input", "cache_read", "cache_write_5m", "cache_write_1h"), "0.000001") | {"output": "2.5"}
     added = client.post(
         "/admin/ledger/rate/add/",
-        prices | {"model": model.pk, "valid_from_0": "2026-01-01", "valid_from_1": "00:00:00", "note": "by hand"},
+        prices
+        | {"model": model.pk, "valid_from_0": "2026-01-01", "valid_from_1": "00:00:00", "note": "by hand"}
+        | {"further_steps-TOTAL_FORMS": "0", "further_steps-INITIAL_FORMS": "0"},
     )
 
     rate = Rate.objects.get(model=model)
@@ -91,6 +93,30 @@ def test_a_new_model_has_no_price_until_finance_approves_one(budget: Budget) -> 
     assert rate_in_force(model, rate.created_at) is None
     budget.company.client(budget.company.hana).post(f"/ledger/rates/{rate.pk}/approve/")
     assert rate_in_force(model, rate.created_at) == rate
+
+
+def test_prices_of_longer_calls_are_proposed_with_the_price(budget: Budget) -> None:
+    client, names = budget.company.client(budget.company.ivo), ("cache_read", "cache_write_5m", "cache_write_1h")
+    base = dict.fromkeys(("input", *names, "output"), "1") | {"valid_from_0": "2026-01-01", "valid_from_1": "00:00:00"}
+    management = {"further_steps-TOTAL_FORMS": "2", "further_steps-INITIAL_FORMS": "0"}
+
+    def step(place: int, above: str, price: str) -> dict[str, str]:
+        given = dict.fromkeys(("input", *names, "output"), price) | {"above_input_tokens": above}
+        return {f"further_steps-{place}-{name}": value for name, value in given.items()}
+
+    asked = base | management | {"model": budget.model.pk} | step(0, "200000", "2.5")
+    refused = client.post("/admin/ledger/rate/add/", asked | step(1, "200000", "3"))
+    added = client.post("/admin/ledger/rate/add/", asked | step(1, "0", ""))
+
+    assert (refused.status_code, b"Please correct the duplicate" in refused.content) == (200, True)
+    assert added.status_code == 302
+    rate = Rate.objects.get(approved_at=None, base=None)
+    assert [(one.above_input_tokens, one.input, one.output) for one in rate.steps] == [
+        (0, Decimal(1), Decimal(1)),
+        (200_000, Decimal("2.5"), Decimal("2.5")),
+    ]
+    shown = client.get(f"/admin/ledger/rate/{rate.pk}/change/")
+    assert b"200000" in shown.content.replace(b",", b"")
 
 
 def test_sizes_that_make_no_sense_are_refused(budget: Budget) -> None:
