@@ -40,17 +40,17 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='aimodel',
             name='backup_place',
-            field=models.PositiveSmallIntegerField(blank=True, default=0, help_text='Backups are tried from the lowest place up.'),
+            field=models.PositiveSmallIntegerField(blank=True, db_default=0, default=0, help_text='Backups are tried from the lowest place up.'),
         ),
         migrations.AddField(
             model_name='aimodel',
             name='upstream_name',
-            field=models.CharField(blank=True, help_text='What the provider calls it; blank: the same name.', max_length=120),
+            field=models.CharField(blank=True, db_default='', default='', help_text='What the provider calls it; blank: the same name.', max_length=120),
         ),
         migrations.AddField(
             model_name='rate',
             name='above_input_tokens',
-            field=models.PositiveIntegerField(default=0, help_text='The price of calls whose whole input, cached or not, is more than this many tokens.'),
+            field=models.PositiveIntegerField(db_default=0, default=0, help_text='The price of calls whose whole input, cached or not, is more than this many tokens.'),
         ),
         migrations.AddField(
             model_name='rate',

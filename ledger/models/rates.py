@@ -57,7 +57,11 @@ class AiModel(models.Model):
     provider = models.ForeignKey(Provider, models.PROTECT, related_name="models")
     name = models.CharField(max_length=120, unique=True)
     upstream_name = models.CharField(
-        max_length=120, blank=True, help_text="What the provider calls it; blank: the same name."
+        max_length=120,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What the provider calls it; blank: the same name.",
     )
     tier = models.CharField(max_length=10, choices=Tier)
     backup_of = models.ForeignKey(
@@ -69,7 +73,7 @@ class AiModel(models.Model):
         help_text="The model that this one stands in for while that one's provider fails: of the same tier.",
     )
     backup_place = models.PositiveSmallIntegerField(
-        default=0, blank=True, help_text="Backups are tried from the lowest place up."
+        default=0, db_default=0, blank=True, help_text="Backups are tried from the lowest place up."
     )
     context_window = models.PositiveIntegerField(default=200_000, help_text="Tokens, input and output together.")
     default_output_cap = models.PositiveIntegerField(
@@ -142,7 +146,9 @@ class Rate(models.Model):
         "self", models.PROTECT, null=True, blank=True, related_name="further_steps", help_text="Of a further step."
     )
     above_input_tokens = models.PositiveIntegerField(
-        default=0, help_text="The price of calls whose whole input, cached or not, is more than this many tokens."
+        default=0,
+        db_default=0,
+        help_text="The price of calls whose whole input, cached or not, is more than this many tokens.",
     )
     currency = models.CharField(max_length=3, default=CURRENCY)
     input = ExactAmountField(help_text="Uncached input, USD per million tokens.")
