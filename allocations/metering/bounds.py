@@ -45,12 +45,16 @@ class Demand:
     """How many pictures are in `input_tokens`, at the dearest that a picture can be."""
 
 
+def most_input(demand: Demand, context_window: int) -> int:
+    """Return the most input tokens that a provider could honestly count for a demand."""
+    most = context_window * demand.readings
+    return most if demand.input_tokens is None else min(demand.input_tokens, most)
+
+
 def worst_tokens(demand: Demand, rate: Prices, *, context_window: int, output_cap: int) -> Tokens:
     """Return the dearest token counts that a provider could honestly report for a demand."""
-    most = context_window * demand.readings
-    input_tokens = most if demand.input_tokens is None else min(demand.input_tokens, most)
     dearest = max(demand.input_classes, key=lambda name: getattr(rate, name))
-    return Tokens(**{dearest: input_tokens}, output=output_cap * demand.choices + demand.extra_output)
+    return Tokens(**{dearest: most_input(demand, context_window)}, output=output_cap * demand.choices + demand.extra_output)
 
 
 def output_cap_within(demand: Demand, rate: Prices, *, context_window: int, granted: Decimal) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import zip_longest
 
-from allocations.metering.bounds import Demand, output_cap_within, worst_tokens
+from allocations.metering.bounds import Demand, most_input, output_cap_within, worst_tokens
 from allocations.metering.types import Tokens
 from ledger.rating import Step, cost
 
@@ -41,7 +41,7 @@ def largest_cap(demand: Demand, steps: Sequence[Step], *, context_window: int, g
 
 def _parts(demand: Demand, steps: Sequence[Step], context_window: int) -> Iterator[tuple[Step, Demand]]:
     """Go through the steps that the call may reach, each with the demand of the longest call that it prices."""
-    most = context_window if demand.input_tokens is None else min(demand.input_tokens, context_window)
+    most = most_input(demand, context_window)
     for step, following in zip_longest(steps, steps[1:]):
         if following is None or most <= following.above_input_tokens:
             yield step, demand
