@@ -5,15 +5,13 @@ every ballot has the same length, so that the outside tells nothing. The key is 
 for this purpose alone: what opens a provider's credential does not open a ballot.
 """
 
-import base64
 import json
 import secrets
 from dataclasses import dataclass
 
-from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from django.conf import settings
+from cryptography.fernet import InvalidToken
+
+from teams.encryption import fernet
 
 BALLOT_LENGTH = 128
 
@@ -33,12 +31,12 @@ class Vote:
 def ballot_seal(vote: Vote, *, pitch_id: int, member_id: int) -> bytes:
     """Return a vote in its envelope."""
     inside = json.dumps({"pitch": pitch_id, "member": member_id, "choice": vote.choice, "score": vote.score})
-    return _fernet(b"ballot").encrypt(inside.ljust(BALLOT_LENGTH).encode())
+    return fernet("ballot").encrypt(inside.ljust(BALLOT_LENGTH).encode())
 
 
 def ballot_open(sealed: bytes, *, pitch_id: int, member_id: int) -> Vote:
     """Return what an envelope holds; called when voting has closed and nowhere else. Raises BrokenSeal."""
-    inside = json.loads(_open(b"ballot", sealed))
+    inside = json.loads(_open("ballot", sealed))
     if (inside["pitch"], inside["member"]) != (pitch_id, member_id):
         raise BrokenSeal(f"This ballot was not cast by {member_id} on pitch {pitch_id}.")
     return Vote(inside["choice"], inside["score"])
@@ -51,21 +49,16 @@ def seed_make() -> str:
 
 def seed_seal(seed: str) -> bytes:
     """Return a seed in its envelope."""
-    return _fernet(b"seed").encrypt(seed.encode())
+    return fernet("seed").encrypt(seed.encode())
 
 
 def seed_open(sealed: bytes) -> str:
     """Return the seed that an envelope holds. Raises BrokenSeal."""
-    return _open(b"seed", sealed)
+    return _open("seed", sealed)
 
 
-def _open(purpose: bytes, sealed: bytes) -> str:
+def _open(purpose: str, sealed: bytes) -> str:
     try:
-        return _fernet(purpose).decrypt(bytes(sealed)).decode()
+        return fernet(purpose).decrypt(bytes(sealed)).decode()
     except InvalidToken:
         raise BrokenSeal("This envelope was not sealed with this installation's key.") from None
-
-
-def _fernet(purpose: bytes) -> Fernet:
-    derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"tank envelope: " + purpose)
-    return Fernet(base64.urlsafe_b64encode(derived.derive(settings.ENCRYPTION_KEY.encode())))
