@@ -26,6 +26,7 @@ NIGHT = {"expires": 6 * 3600}
 app.conf.beat_schedule = {
     "sweep": {"task": "allocations.tasks.sweep", "schedule": 15.0, "options": {"expires": 15}},
     "outbox": {"task": "teams.tasks.send_outbox", "schedule": 30.0, "options": {"expires": 30}},
+    "webhooks": {"task": "teams.tasks.send_webhooks", "schedule": 5.0, "options": {"expires": 5}},
     "reviews": {"task": "pitches.tasks.start_reviews", "schedule": 60.0, "options": {"expires": 60}},
     "offers": {"task": "pitches.tasks.expire_offers", "schedule": 60.0, "options": {"expires": 60}},
     "usage": {"task": "ledger.tasks.post_usage", "schedule": crontab(minute="5"), "options": {"expires": 3600}},

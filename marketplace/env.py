@@ -3,6 +3,7 @@
 import base64
 import binascii
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -64,6 +65,17 @@ def choice(name: str, default: str, known: set[str]) -> str:
 def names(name: str, default: list[str]) -> list[str]:
     """Read a comma-separated list of names."""
     return [part.strip() for part in text(name).split(",") if part.strip()] or default
+
+
+def networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """Read a comma-separated list of networks, none by default.
+
+    Raises BadSetting for one that is not written as 10.0.0.0/8.
+    """
+    try:
+        return [ip_network(part) for part in names(name, [])]
+    except ValueError:
+        raise BadSetting(name, text(name), "a list of networks such as 10.0.0.0/8,fd00::/8") from None
 
 
 def directory(name: str, default: Path) -> Path:

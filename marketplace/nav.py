@@ -67,6 +67,7 @@ def _nearest(found: list[Section]) -> list[Section]:
 
 
 def _everybody(user: User, link: Any) -> list[Link]:
+    webhooks = [link("Webhooks", "teams:webhooks")] if user.has_perm("teams.list_webhooks") else []
     return [
         link("Home", "home", exact=True),
         link("Inbox", "teams:inbox", count=unread_count(user)),
@@ -75,6 +76,7 @@ def _everybody(user: User, link: Any) -> list[Link]:
         link("Allocations", "allocations:list"),
         link("Teams", "teams:list"),
         link("Rate card", "ledger:rates"),
+        *webhooks,
     ]
 
 

@@ -27,7 +27,7 @@ IS_HTTPS = _here.scheme == "https"
 # --- Safety -----------------------------------------------------------------------------------
 DEBUG = env.flag("DEBUG")
 SECRET_KEY = env.text("SECRET_KEY") or secret_files.read_or_create(DATA_DIR, "django_secret_key")
-# Fernet key for provider credentials and sealed ballots at rest.
+# What the keys for provider credentials, webhook secrets and sealed ballots at rest are derived from.
 ENCRYPTION_KEY = env.fernet_key("TANK_ENCRYPTION_KEY") or secret_files.read_or_create(
     DATA_DIR, "encryption_key", kind="fernet"
 )
@@ -299,6 +299,10 @@ _email_security = env.choice("EMAIL_SECURITY", "starttls", {"starttls", "tls", "
 EMAIL_USE_TLS, EMAIL_USE_SSL = _email_security == "starttls", _email_security == "tls"
 EMAIL_TIMEOUT = 20
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", f"Tank <tank@{_here.hostname}>")
+
+# --- Webhooks ---------------------------------------------------------------------------------
+# Networks inside the company that webhooks may be sent to; without any, only public addresses.
+WEBHOOK_NETWORKS = env.networks("WEBHOOK_NETWORKS")
 
 # --- Memory shared by processes ---------------------------------------------------------------
 CACHES = {

@@ -214,3 +214,104 @@ class ApiToken(models.Model):
     def scope_labels(self) -> list[str]:
         """Return what it may be used for, in words."""
         return [str(Scope(scope).label) for scope in self.scopes]
+
+
+class WebhookEvent(models.TextChoices):
+    """What a webhook can tell of."""
+
+    BUDGET_THRESHOLD = "budget.threshold", "50, 80, 95 or 100 % of a line or of a key's cap is spent"
+    BUDGET_BURN_RATE = "budget.burn_rate", "A line runs out before its last day at its present pace"
+    KEY_SUSPENDED = "key.suspended", "A key is suspended, by somebody or because of overage"
+
+
+class Webhook(models.Model):
+    """An address that is told of events: a team's own, or the company's. The secret is seen once.
+
+    While a rotation's grace lasts, deliveries carry a signature of the former secret too.
+    """
+
+    team = models.ForeignKey(
+        Team, models.PROTECT, null=True, related_name="webhooks", help_text="Whose events; blank: every team's."
+    )
+    name = models.CharField(max_length=80)
+    url = models.CharField(max_length=500)
+    events = ArrayField(models.CharField(max_length=30, choices=WebhookEvent))
+    secret_encrypted = models.BinaryField(editable=False)
+    former_secret_encrypted = models.BinaryField(default=b"", editable=False)
+    former_secret_ends_at = models.DateTimeField(null=True, editable=False)
+    is_enabled = models.BooleanField(default=True)
+    disabled_at = models.DateTimeField(null=True)
+    disabled_reason = models.CharField(max_length=300, blank=True)
+    failing_since = models.DateTimeField(null=True, help_text="The first failure since the last success.")
+    created_by = models.ForeignKey(User, models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(url__regex=r"^https?://"), name="webhook_url_is_http"),
+            models.CheckConstraint(condition=Q(events__contained_by=WebhookEvent.values), name="webhook_events_known"),
+            models.CheckConstraint(condition=~Q(events=[]), name="webhook_has_an_event"),
+            models.CheckConstraint(
+                condition=Q(is_enabled=True, disabled_at=None) | Q(is_enabled=False, disabled_at__isnull=False),
+                name="webhook_disabled_has_a_time",
+            ),
+            models.UniqueConstraint(
+                fields=["team", "url"],
+                condition=Q(is_enabled=True),
+                name="webhook_url_unique_while_enabled",
+                nulls_distinct=False,
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def event_labels(self) -> list[str]:
+        """Return what it is told of, in words."""
+        return [str(WebhookEvent(event).label) for event in self.events]
+
+
+class DeliveryState(models.TextChoices):
+    """What became of a delivery."""
+
+    WAITING = "waiting", "Waiting"
+    DELIVERED = "delivered", "Delivered"
+    FAILED = "failed", "Given up"
+    DROPPED = "dropped", "Dropped: the webhook was disabled"
+
+
+class WebhookDelivery(models.Model):
+    """One event on its way to one address. What was said never changes, only how far it got; nothing is deleted."""
+
+    webhook = models.ForeignKey(Webhook, models.PROTECT, related_name="deliveries")
+    event_id = models.CharField(max_length=64, help_text="The receiver tells repetitions by it.")
+    event = models.CharField(max_length=30)
+    payload = models.TextField(help_text="The JSON text that is signed and sent.")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    state = models.CharField(max_length=10, choices=DeliveryState, default=DeliveryState.WAITING)
+    attempts = models.IntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True, help_text="Blank: there is none.")
+    last_attempt_at = models.DateTimeField(null=True)
+    last_status = models.IntegerField(null=True, help_text="HTTP status of the last answer; blank: there was none.")
+    last_error = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["webhook", "event_id"], name="delivery_event_once_per_webhook"),
+            models.CheckConstraint(condition=Q(state__in=DeliveryState.values), name="delivery_state_known"),
+            models.CheckConstraint(
+                condition=Q(state="waiting", next_attempt_at__isnull=False)
+                | (~Q(state="waiting") & Q(next_attempt_at=None)),
+                name="delivery_waits_for_a_time",
+            ),
+            models.CheckConstraint(condition=Q(attempts__gte=0), name="delivery_attempts_not_negative"),
+        ]
+        indexes: ClassVar = [
+            # The log of one webhook, newest first, and what the sweep looks for.
+            models.Index(fields=["webhook", "-id"], name="delivery_by_webhook"),
+            models.Index(fields=["next_attempt_at"], condition=Q(state="waiting"), name="delivery_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} to {self.webhook}"

@@ -10,7 +10,7 @@ from rules.permissions import permissions
 from rules.predicates import Predicate
 
 from teams import selectors
-from teams.models import SYSTEM_EMAIL, ApiToken, Membership, Notification, Role, Team
+from teams.models import SYSTEM_EMAIL, ApiToken, Membership, Notification, Role, Team, TeamRole
 from teams.selectors import Person
 
 
@@ -79,6 +79,12 @@ def is_theirs(user: Person, target: Any) -> bool:
     return isinstance(target, ApiToken | Notification | Membership) and target.user_id == user.pk
 
 
+@Predicate
+def leads_a_team(user: Person) -> bool:
+    """Say whether somebody leads any team."""
+    return any(role == TeamRole.LEAD for _, role in selectors.standing(user).teams)
+
+
 oversees = is_finance | is_auditor | is_platform_admin
 """May see every team and its money."""
 
@@ -98,6 +104,11 @@ allow("teams.change_notification", is_theirs)
 allow("teams.view_apitoken", is_theirs)
 allow("teams.change_apitoken", is_theirs)
 allow("teams.view_auditevent", is_auditor | is_platform_admin)
+# Of a webhook without a team, which is the company's, nobody is lead.
+allow("teams.list_webhooks", oversees | leads_a_team)
+allow("teams.view_webhook", oversees | is_lead)
+allow("teams.add_webhook", is_finance | is_platform_admin | is_lead)
+allow("teams.change_webhook", is_finance | is_platform_admin | is_system | is_lead)
 for model in ("user", "businessunit", "rolegrant"):
     allow(f"teams.view_{model}", is_platform_admin | is_auditor)
     allow(f"teams.add_{model}", is_platform_admin | is_system)

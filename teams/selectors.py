@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import Count, Prefetch, Q, QuerySet
+from django.db.models import Count, OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 
 from teams import secrets
@@ -18,6 +18,8 @@ from teams.models import (
     Team,
     TeamRole,
     User,
+    Webhook,
+    WebhookDelivery,
 )
 
 Person = User | AnonymousUser
@@ -180,3 +182,29 @@ def token_by_secret(secret: str) -> ApiToken | None:
         return None
     tokens = ApiToken.objects.select_related("user").filter(revoked_at=None, expires_at__gt=Now())
     return tokens.filter(digest=secrets.digest(secret), user__is_active=True).first()
+
+
+def teams_led(user: Person) -> QuerySet[Team]:
+    """Return the teams that a person leads, by name."""
+    led = [pk for pk, role in standing(user).teams if role == TeamRole.LEAD]
+    return Team.objects.filter(pk__in=led).order_by("name")
+
+
+def webhooks_visible_to(user: Person) -> QuerySet[Webhook]:
+    """Return the webhooks that a person may see, enabled ones first: of teams they lead; all for overseers.
+
+    Each has `last_state` and `last_attempt_at` of its newest delivery.
+    """
+    newest = WebhookDelivery.objects.filter(webhook=OuterRef("pk")).order_by("-pk")
+    rows = Webhook.objects.select_related("team", "created_by").annotate(
+        last_state=Subquery(newest.values("state")[:1]), last_attempt_at=Subquery(newest.values("last_attempt_at")[:1])
+    )
+    if not has_role(user, Role.FINANCE, Role.AUDITOR, Role.PLATFORM_ADMIN):
+        rows = rows.filter(team__in=teams_led(user))
+    return rows.order_by("-is_enabled", "team__name", "name", "pk")
+
+
+def deliveries_of(webhook: Webhook, *, before: int | None = None, limit: int = 25) -> list[WebhookDelivery]:
+    """Return what was sent to a webhook, newest first, deliveries older than the id `before`."""
+    rows = WebhookDelivery.objects.filter(webhook=webhook).order_by("-pk")
+    return list((rows if before is None else rows.filter(pk__lt=before))[:limit])

@@ -85,11 +85,19 @@ def test_the_nav_offers_what_a_role_may_open(company: Company) -> None:
         "Unsettled holds",
     ]
 
-    assert links(company.client(company.ana)) == [*everybody, "Ana Example"]
-    assert links(company.client(company.hana)) == [*everybody, *finance, "Hana Example"]
+    assert links(company.client(company.ana)) == [*everybody, "Webhooks", "Ana Example"]
+    assert links(company.client(company.hana)) == [*everybody, "Webhooks", *finance, "Hana Example"]
     assert links(company.client(company.dee)) == [*everybody, "Desk", "Dee Example"]
-    assert links(company.client(company.jo)) == [*everybody, "Desk", *finance, "People", "Admin", "Jo Example"]
-    assert links(company.client(company.ivo)) == [*everybody, "Desk", "People", "Admin", "Ivo Example"]
+    assert links(company.client(company.jo)) == [
+        *everybody,
+        "Webhooks",
+        "Desk",
+        *finance,
+        "People",
+        "Admin",
+        "Jo Example",
+    ]
+    assert links(company.client(company.ivo)) == [*everybody, "Webhooks", "Desk", "People", "Admin", "Ivo Example"]
 
 
 def test_the_page_one_is_on_is_marked(company: Company) -> None:
