@@ -25,6 +25,13 @@ NIGHT = {"expires": 6 * 3600}
 # A message that waited longer than its period is dropped: the next one does its work.
 app.conf.beat_schedule = {
     "sweep": {"task": "allocations.tasks.sweep", "schedule": 15.0, "options": {"expires": 15}},
+    "alerts": {"task": "allocations.tasks.raise_threshold_alerts", "schedule": 60.0, "options": {"expires": 60}},
+    # Projections move by the day; the hourly roll-up that they read has just been made.
+    "burn": {
+        "task": "allocations.tasks.raise_burn_alerts",
+        "schedule": crontab(minute="10"),
+        "options": {"expires": 3600},
+    },
     "outbox": {"task": "teams.tasks.send_outbox", "schedule": 30.0, "options": {"expires": 30}},
     "webhooks": {"task": "teams.tasks.send_webhooks", "schedule": 5.0, "options": {"expires": 5}},
     "reviews": {"task": "pitches.tasks.start_reviews", "schedule": 60.0, "options": {"expires": 60}},

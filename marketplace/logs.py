@@ -6,7 +6,7 @@ import time
 
 SECRETS = re.compile(
     r"""
-    (?P<shown> \b(?:tank|sk|rk|pk)[_-][A-Za-z0-9]{2,4}      # keys: ours and providers', by their beginning
+    (?P<shown> \b(?:tank|sk|rk|pk|whsec)[_-][A-Za-z0-9]{2,4}      # keys: ours and providers', by their beginning
              | \b(?:Bearer|Basic)\s+
              | (?:authorization|x-api-key|api[_-]?key|password|passwd|secret|token)["']?\s*[=:]\s*["']?
                (?:Bearer\s+|Basic\s+)?

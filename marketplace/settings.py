@@ -300,6 +300,10 @@ EMAIL_USE_TLS, EMAIL_USE_SSL = _email_security == "starttls", _email_security ==
 EMAIL_TIMEOUT = 20
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", f"Tank <tank@{_here.hostname}>")
 
+# --- Alerts -----------------------------------------------------------------------------------
+# Whether finance hears of lines that are spent to the last cent; the team and its unit's head always do.
+ALERT_FINANCE = env.flag("ALERT_FINANCE", True)
+
 # --- Webhooks ---------------------------------------------------------------------------------
 # Networks inside the company that webhooks may be sent to; without any, only public addresses.
 WEBHOOK_NETWORKS = env.networks("WEBHOOK_NETWORKS")

@@ -1,40 +1,21 @@
 """Forecast: when each live line runs out at the pace of the last seven days, against its last day."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import ClassVar
 
 from django.db.models import QuerySet
 
 from allocations.models import AllocationLine
-from allocations.reports.lines import granted_of, lines_of, links_of, unspent_ties
+from allocations.reports.lines import lines_of, links_of, unspent_ties
+from allocations.selectors.outlook import Outlook, outlooks
 from allocations.selectors.pages import LIVE_STATES
-from ledger.models import Account
 from ledger.reports.base import Choice, Column, Filter, Kind, Report, Row, Tie
 from ledger.selectors import today
-from ledger.selectors.spend import PACE_DAYS, charged_by_line, daily_pace, runs_out_on
 from teams.models import User
 
 MICRO = Decimal("0.000001")
-
-
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """How long a line lasts; amounts in its currency."""
-
-    line: AllocationLine
-    left: Decimal
-    pace: Decimal
-    runs_out_on: date | None
-
-    @property
-    def days_early(self) -> int | None:
-        """Return by how many days the money ends before the allocation; None when it lasts."""
-        ends_on = self.line.allocation.ends_on
-        early = self.runs_out_on is not None and self.runs_out_on < ends_on
-        return (ends_on - self.runs_out_on).days if early and self.runs_out_on else None
 
 
 class Forecast(Report):
@@ -82,16 +63,6 @@ class Forecast(Report):
 
 def _live(choice: Choice) -> QuerySet[AllocationLine]:
     return lines_of(choice).filter(allocation__state__in=LIVE_STATES)
-
-
-def outlooks(lines: QuerySet[AllocationLine], now: date) -> Iterator[Outlook]:
-    """Go through lines with how long each lasts from a day on."""
-    accounts = Account.objects.filter(line__in=lines.order_by().values("pk"))
-    spent = charged_by_line(accounts, since=now - timedelta(days=PACE_DAYS - 1))
-    for line in lines:
-        left = granted_of(line) - line.quota.spent
-        pace = daily_pace(spent.get(line.account_id, {}), now)
-        yield Outlook(line, left, pace, runs_out_on(left, pace, now))
 
 
 def _row(outlook: Outlook) -> Row:

@@ -1,5 +1,6 @@
 """Every write of allocations and keys; holds and charges go through `allocations.metering`."""
 
+from allocations.services.alerts import burn_alerts_raise, threshold_alerts_raise
 from allocations.services.allocation import (
     allocation_activate,
     allocation_create,
@@ -29,6 +30,7 @@ __all__ = [
     "allocation_resume",
     "allocation_return",
     "allocation_suspend",
+    "burn_alerts_raise",
     "grant_make",
     "hold_charge",
     "hold_release",
@@ -40,5 +42,6 @@ __all__ = [
     "key_rotate",
     "key_suspend",
     "sweep_run",
+    "threshold_alerts_raise",
     "year_return",
 ]

@@ -10,6 +10,7 @@ from django.db.models.functions import Least, Now
 
 from allocations import secrets
 from allocations.models import Allocation, AllocationState, KeySecret, KeyState, Quota, QuotaKey
+from allocations.services.notices import key_suspended_tell
 from allocations.transitions import KEY
 from ledger.models import AiModel
 from ledger.money import exact
@@ -146,9 +147,12 @@ def key_revoke(*, actor: User, key: QuotaKey, reason: str) -> QuotaKey:
     return _move(actor, key, KeyState.REVOKED, "key.revoke", reason)
 
 
+@transaction.atomic
 def key_suspend(*, actor: User, key: QuotaKey, reason: str) -> QuotaKey:
-    """Stop a key until it is resumed. Raises WrongState or Refused (reason_missing)."""
-    return _move(actor, key, KeyState.SUSPENDED, "key.suspend", reason)
+    """Stop a key until it is resumed, and tell webhooks. Raises WrongState or Refused (reason_missing)."""
+    suspended = _move(actor, key, KeyState.SUSPENDED, "key.suspend", reason)
+    key_suspended_tell(suspended, reason)
+    return suspended
 
 
 def key_resume(*, actor: User, key: QuotaKey, reason: str) -> QuotaKey:
