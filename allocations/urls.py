@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from allocations import views, views_finance
+from allocations import views, views_finance, views_live
 
 app_name = "allocations"
 urlpatterns = [
     path("", views.allocation_list, name="list"),
+    path("live/", views_live.live, name="live"),
     path("unsettled/", views_finance.unsettled, name="unsettled"),
     path("unsettled/<int:line>/<int:key>/", views_finance.settle, name="settle"),
     path("year-end/", views_finance.year_ends, name="year_ends"),

@@ -78,7 +78,7 @@ def test_a_jump_is_told_as_its_highest_threshold_alone(budget: Budget) -> None:
 
     assert [title for title, _ in told()] == [f"95 % spent: Standard line of {budget.claims.number} Claims triage"]
     assert [event["data"]["threshold_percent"] for event in events()] == [95]
-    assert sorted(BudgetAlert.objects.values_list("percent", flat=True)) == [50, 80, 95]
+    assert set(BudgetAlert.objects.values_list("percent", flat=True)) == {50, 80, 95}
 
 
 @pytest.mark.django_db
@@ -138,9 +138,9 @@ def test_a_raised_limit_arms_again_what_it_is_above_of(budget: Budget) -> None:
     assert list(titles) == [f"80 % spent: {key}", f"80 % spent: {key}"]
     alerts = BudgetAlert.objects.order_by("pk").values_list("percent", "limit", "rearmed_at")
     assert [(percent, limit, armed is None) for percent, limit, armed in alerts] == [
-        (50, 20, True),
-        (80, 20, False),
-        (80, 24, True),
+        (50, Decimal(20), True),
+        (80, Decimal(20), False),
+        (80, Decimal(24), True),
     ]
 
 
