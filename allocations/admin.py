@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from allocations import services
-from allocations.models import Allocation, Hold, KeyState, MeterWorker, QuotaKey
+from allocations.models import Allocation, BudgetAlert, Hold, KeyState, MeterWorker, QuotaKey
 from ledger.money import show
 from teams.access import UserRequest
 from teams.errors import Refused
@@ -72,3 +72,18 @@ class HoldAdmin(ReadOnlyAdmin):
     def amount_words(self, hold: Hold) -> str:
         """Return what is held."""
         return show(hold.amount, hold.quota.currency)
+
+
+@admin.register(BudgetAlert)
+class BudgetAlertAdmin(ReadOnlyAdmin):
+    """What people were told about budgets that run low, and at which figures."""
+
+    list_display = ("created_at", "kind", "percent", "quota_words", "spent", "limit", "currency", "rearmed_at")
+    list_filter = ("kind", "percent")
+    list_select_related = ("quota__line__account", "quota__key")
+    ordering = ("-pk",)
+
+    @admin.display(description="Line or key")
+    def quota_words(self, alert: BudgetAlert) -> str:
+        """Return the line's account or the key's name."""
+        return str(alert.quota.line or alert.quota.key)

@@ -44,5 +44,5 @@ allow("allocations.revoke_key", is_member | is_finance | is_platform_admin | is_
 # Out of a delegated pool the head of its business unit grants too.
 allow("allocations.grant_budget", is_finance | is_system | heads_unit_of)
 allow("allocations.settle_hold", is_finance)
-for model in ("quota", "hold", "meterworker"):
+for model in ("quota", "hold", "meterworker", "budgetalert"):
     allow(f"allocations.view_{model}", is_platform_admin | is_finance | is_auditor)

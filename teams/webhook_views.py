@@ -21,6 +21,15 @@ from teams.paging import page_mark
 
 PAGE = 25
 REPEATABLE = (DeliveryState.FAILED, DeliveryState.DROPPED)
+DONE = {
+    "webhook.create": "Added",
+    "webhook.update": "Changed",
+    "webhook.rotate": "New secret",
+    "webhook.test": "Tested",
+    "webhook.repeat": "Sent again",
+    "webhook.disable": "Disabled",
+    "webhook.enable": "Enabled",
+}
 # Several forms stand on one page.
 ROTATE_IDS, DISABLE_IDS = "rotate_%s", "disable_%s"
 
@@ -159,6 +168,7 @@ def _mark(webhook: Webhook) -> str:
 
 def _page(request: UserRequest, webhook: Webhook, *, part: str = "", **forms: Form) -> HttpResponse:
     before = page_mark(request)
+    history = selectors.history_of("teams.webhook", webhook.pk)
     rows = selectors.deliveries_of(webhook, before=before, limit=PAGE + 1)
     context: dict[str, Any] = {
         "webhook": webhook,
@@ -171,7 +181,7 @@ def _page(request: UserRequest, webhook: Webhook, *, part: str = "", **forms: Fo
         "form": WebhookForm(initial={"name": webhook.name, "url": webhook.url, "events": webhook.events}),
         "rotate_form": SecretForm(initial={"newest": _mark(webhook)}, auto_id=ROTATE_IDS),
         "disable_form": DisableForm(auto_id=DISABLE_IDS),
-        "history": selectors.history_of("teams.webhook", webhook.pk),
+        "history": [(event, DONE.get(event.verb, event.verb)) for event in history],
         **forms,
     }
     status = max((form_status(form) for form in forms.values()), default=200)

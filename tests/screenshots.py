@@ -10,8 +10,10 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import threading
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,8 +45,9 @@ class Shot:
     who: str
     way: Sequence[str]
     press: str = ""
-    """The button to press at the end, after filling the field `fill` with words."""
+    """The button to press at the end, after filling the field `fill` with words, and `more` fields with an address."""
     fill: str = ""
+    more: Mapping[str, str] = field(default_factory=dict)
 
 
 SHOTS = [
@@ -77,6 +80,24 @@ SHOTS = [
     Shot("key-stop", LEAD, ["/allocations/", r"~/allocations/A-\d+/$", r"~/keys/\d+/$", r"~/stop/$"]),
     Shot("year-ends", FINANCE, ["/allocations/year-end/"]),
     Shot("year-end", FINANCE, ["/allocations/year-end/", r"~/year-end/\w+/$"]),
+    Shot("live", LEAD, ["/allocations/live/"]),
+    Shot("live-one", LEAD, ["/allocations/", r"~/allocations/A-\d+/$", r"~/live/\?allocation="]),
+    Shot("live-finance", FINANCE, ["/allocations/live/"]),
+    Shot("live-empty", FINANCE, ["/allocations/live/?busy=1"]),
+    Shot("webhooks-empty", OTHER_LEAD, ["/webhooks/"]),
+    Shot("webhook-error", LEAD, ["/webhooks/"], press="Add it", fill="name"),
+    Shot(
+        "webhook-secret",
+        LEAD,
+        ["/webhooks/"],
+        press="Add it",
+        fill="name",
+        more={"url": "https://hooks.otterbridge.example/"},
+    ),
+    Shot("webhooks", LEAD, ["/webhooks/"]),
+    Shot("webhook-new", LEAD, ["/webhooks/", r"~/webhooks/\d+/$"]),
+    Shot("webhook-tested", LEAD, ["/webhooks/", r"~/webhooks/\d+/$"], press="Send a test event"),
+    Shot("webhook", LEAD, ["/webhooks/", r"~/webhooks/\d+/$"]),
     Shot("unsettled", FINANCE, ["/allocations/unsettled/"]),
     Shot("settle", FINANCE, ["/allocations/unsettled/", r"~/unsettled/\d+/\d+/$"]),
     Shot("rounds", LEAD, ["/rounds/"]),
@@ -232,14 +253,16 @@ class Studio:
                 return False
             page.goto(address)
         if shot.press:
-            page.fill(f"[name={shot.fill}]", "nobody@nowhere.example" if shot.fill == "email" else f"demo {self.mode}")
+            words = "nobody@nowhere.example" if shot.fill == "email" else f"demo {self.mode}"
+            for name, filled in ({shot.fill: words} if shot.fill else {}).items() | shot.more.items():
+                page.fill(f"[name={name}]", filled + self.mode if name in shot.more else filled)
             page.get_by_role("button", name=shot.press, exact=True).click()
             page.wait_for_load_state()
         return True
 
     def heard(self, shot: Shot) -> list[str]:
         """Return what the console said, but for the answer that a picture is about."""
-        refused = ("team-error", "report-error", "token-error")
+        refused = ("team-error", "report-error", "token-error", "webhook-error")
         statuses = {"not-found": "404"} | dict.fromkeys(refused, "422")
         expected = statuses.get(shot.name, "no such status")
         return [words for words in self.noise if expected not in words]
@@ -298,12 +321,34 @@ def tank() -> Iterator[tuple[str, dict[str, Any]]]:
             running.ended(within=60)
 
 
+def traffic(base: str, demo: dict[str, Any]) -> None:
+    """Make calls with the demo's key: some that are over, some that stay in flight, some that are refused."""
+    kinds = [(demo["model"], 0)] * 6 + [("no-such-model", 0)] * 3 + [(demo["model"], 500_000)] * 4
+    for model, delay in kinds:
+        words = {"model": model, "max_tokens": 400, "messages": [{"role": "user", "content": "Hello"}]}
+        headers = {
+            "authorization": f"Bearer {demo['key']}",
+            "content-type": "application/json",
+            "x-sandbox-delay-ms": str(delay),
+        }
+        request = urllib.request.Request(f"{base}/v1/chat/completions", json.dumps(words).encode(), headers)
+        call = threading.Thread(target=_call, args=[request], daemon=True)
+        call.start()
+        call.join(0 if delay else 30)
+
+
+def _call(request: urllib.request.Request) -> None:
+    with suppress(OSError), urllib.request.urlopen(request) as answer:
+        answer.read()
+
+
 def main(wanted: Sequence[str]) -> int:
     """Take the pictures; returns 1 when something is wrong with one."""
     OUT.mkdir(parents=True, exist_ok=True)
     shots = [shot for shot in SHOTS if not wanted or shot.name.startswith(tuple(wanted))]
     faults: list[str] = []
     with tank() as (base, demo), chromium() as browser:
+        traffic(base, demo)
         for mode in MODES:
             studio = Studio(browser, base, demo["password"], mode)
             for shot in shots:

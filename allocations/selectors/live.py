@@ -35,7 +35,9 @@ SHORT, LONG = timedelta(minutes=5), timedelta(minutes=60)
 ALERT_DAYS = 7
 ZERO, CENT, MICRO = Decimal(0), Decimal("0.01"), Decimal("0.000001")
 
-# Partitions are merged by index, so that each line or key costs one short walk from its newest record on.
+# Partitions are merged by index, so that each line or key costs one short walk from its newest record on. Written as
+# a range and ordered by both columns, only the index of that line or key fits: with an equality the planner may walk
+# all records by time, in search of an idle line's.
 RATES = """
     SELECT w.id, r.*
       FROM unnest(%(ids)s::bigint[]) w (id)
@@ -45,8 +47,8 @@ RATES = """
                count(*) FILTER (WHERE settled_at > %(long)s),
                coalesce(sum(charged) FILTER (WHERE settled_at > %(long)s), 0),
                count(*), min(settled_at), max(settled_at)
-          FROM (SELECT settled_at, charged FROM ledger_usagerecord u WHERE u.{column} = w.id
-                 ORDER BY u.{order} DESC LIMIT %(most)s) newest) r
+          FROM (SELECT settled_at, charged FROM ledger_usagerecord u
+                 WHERE u.{column} >= w.id AND u.{column} <= w.id ORDER BY {order} LIMIT %(most)s) newest) r
 """
 
 
@@ -141,8 +143,8 @@ def live_view(allocations: Sequence[Allocation], *, strangers: bool = False) -> 
     keys = list(usable.select_related("quota", "allocation").order_by("-pk")[: MOST_KEYS + 1])
     left_out, keys = len(keys) > MOST_KEYS, keys[:MOST_KEYS]
     holds = _holds([line.quota.pk for line in lines] + [key.quota.pk for key in keys])
-    rates = _rates("account_id", "settled_at", [line.account_id for line in lines], now)
-    key_rates = _rates("key_id", "id", [key.pk for key in keys], now)
+    rates = _rates("account_id", "u.account_id DESC, u.settled_at DESC", [line.account_id for line in lines], now)
+    key_rates = _rates("key_id", "u.key_id, u.id DESC", [key.pk for key in keys], now)
     since = (now - LONG).replace(minute=0, second=0, microsecond=0)
     refused = _refused(keys, since)
     found = {allocation.pk: LiveAllocation(allocation) for allocation in allocations}

@@ -3,17 +3,20 @@
 import pytest
 
 from allocations.models import KeyState, QuotaKey
+from allocations.services import threshold_alerts_raise
 from tests.budget import Budget
 from tests.cast import PEOPLE
 
 pytestmark = pytest.mark.django_db
 
-MODELS = ("allocation", "quotakey", "meterworker", "hold")
+MODELS = ("allocation", "quotakey", "meterworker", "hold", "budgetalert")
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_lists_open_for_operators_and_auditors(budget: Budget, model: str) -> None:
     budget.till.admit(budget.prod, budget.line, "1")
+    budget.past_call(150)
+    threshold_alerts_raise()
     opened = {
         name
         for name in PEOPLE

@@ -1,6 +1,6 @@
 """What only a real browser can show: the theme, plots under the content policy, keyboards, copying, narrow screens."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -182,3 +182,60 @@ def test_nothing_scrolls_sideways_however_long_the_names(desk: Desk, width: int)
             page.goto(path)
             beyond = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert beyond <= 0, f"{path} is {beyond} px wider than {width}"
+
+
+def in_thread(work: Callable[[], object]) -> None:
+    """Do something with the ORM, which refuses to work beside the browser's event loop."""
+
+    def closed() -> None:
+        try:
+            work()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(closed).result()
+
+
+def test_the_live_view_follows_without_a_reload_and_can_be_paused(desk: Desk) -> None:
+    page = desk.page_of("bo")
+    page.goto("/allocations/live/")
+    table = page.get_by_role("region", name=f"{desk.budget.claims.number}, live, table")
+    standard = table.get_by_role("row").filter(has_text="Standard").get_by_role("cell")
+    key = table.get_by_role("link", name="triage-prod")
+    expect(standard.nth(1)).to_have_text("0")
+    key.focus()
+
+    in_thread(lambda: desk.budget.till.admit(desk.budget.prod, desk.budget.line, "5"))
+    expect(standard.nth(1)).to_have_text("1")
+    expect(standard.nth(2)).to_have_text("$5.00")
+    expect(key).to_be_focused()
+
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("status").get_by_text("Paused")).to_be_visible()
+    in_thread(lambda: desk.budget.till.admit(desk.budget.prod, desk.budget.line, "5"))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.get_by_role("button", name="Go on").click()
+    expect(standard.nth(1)).to_have_text("2")
+    assert asked
+
+
+def test_the_live_view_keeps_the_keyboards_place_when_rows_come(desk: Desk) -> None:
+    page = desk.page_of("ana")
+    page.goto("/allocations/live/")
+    page.get_by_role("link", name="triage-test").focus()
+
+    in_thread(lambda: key_issue(actor=desk.budget.company.ana, allocation=desk.budget.claims, name="came-later"))
+
+    expect(page.get_by_role("link", name="came-later")).to_be_visible()
+    expect(page.get_by_role("link", name="triage-test")).to_be_focused()
+
+
+def test_the_live_view_works_without_a_script(desk: Desk) -> None:
+    page = desk.page_of("bo", javascript=False)
+    page.goto("/allocations/live/")
+
+    expect(page.get_by_role("region", name=f"{desk.budget.claims.number}, live, table")).to_be_visible()
+    expect(page.get_by_role("button", name="Pause")).not_to_be_visible()
+    expect(page.get_by_text("reload the page for newer ones")).to_be_visible()

@@ -179,10 +179,10 @@ def test_a_webhook_is_changed_disabled_and_enabled(company: Company, webhook: We
     assert (webhook.name, webhook.url, webhook.events) == (NEW["name"], NEW["url"], NEW["events"])
     assert webhook.is_enabled
     assert [row[2] for row in rows(client.get(page), "History, table")] == [
-        "webhook.enable",
-        "webhook.disable",
-        "webhook.update",
-        "webhook.create",
+        "Enabled",
+        "Disabled",
+        "Changed",
+        "Added",
     ]
 
 

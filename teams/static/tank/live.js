@@ -1,7 +1,8 @@
 /* Keeps figures fresh. <div id="x" data-live="/address/" data-live-every="2">: the address answers a request with the
    header HX-Request with the inside of the element. Only what changed is replaced, cell by cell, so that the keyboard's
    place, a selection and an opened detail stay. Nothing is asked for while the tab is hidden or somebody paused it:
-   <… data-live-control="x" hidden> with data-live-status and a button data-live-pause inside. */
+   <… data-live-control="x" hidden> with data-live-status and a button data-live-pause inside. <… data-live-still="x"> says
+   what holds without this script, and goes. */
 "use strict";
 (() => {
   const PATIENCE = 10000;
@@ -52,6 +53,7 @@
     });
     document.addEventListener("visibilitychange", () => { clearTimeout(timer); refresh(); });
     if (control) control.hidden = false;
+    document.querySelector(`[data-live-still="${region.id}"]`)?.remove();
     say(usual());
     next(every);
   }
