@@ -11,7 +11,19 @@ import pytest
 
 from tests.processes import ROOT, manage
 
-READERS = {"text", "flag", "number", "choice", "names", "directory", "url", "broker", "fernet_key", "database"}
+READERS = {
+    "text",
+    "flag",
+    "number",
+    "choice",
+    "names",
+    "networks",
+    "directory",
+    "url",
+    "broker",
+    "fernet_key",
+    "database",
+}
 
 
 def settings_with(tmp_path: Path, expression: str, **variables: str) -> str:
@@ -56,6 +68,8 @@ def test_every_setting_is_documented_once_and_nothing_else_is() -> None:
         ("CELERY_BROKER_URL", "http://x", "CELERY_BROKER_URL='http://x' is not a redis://, rediss://, amqp://, "
          "amqps:// or filesystem:// URL."),
         ("TANK_ENCRYPTION_KEY", "short", "TANK_ENCRYPTION_KEY='…' is not a Fernet key (32 bytes in URL-safe base64)."),
+        ("WEBHOOK_NETWORKS", "10.0.0.1/8", "WEBHOOK_NETWORKS='10.0.0.1/8' is not a list of networks such as "
+         "10.0.0.0/8,fd00::/8."),
         ("EMAIL_SECURITY", "ssl", "EMAIL_SECURITY='ssl' is not one of none, starttls, tls."),
     ],
 )  # fmt: skip
