@@ -9,5 +9,5 @@ SQL = Path(__file__).resolve().parent.parent / "sql" / "metering.sql"
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [("allocations", "0001_initial"), ("ledger", "0009_routes_generated")]
+    dependencies: ClassVar = [("allocations", "0001_initial"), ("ledger", "0003_journal_rules")]
     operations: ClassVar = [migrations.RunSQL(SQL.read_text(), migrations.RunSQL.noop)]

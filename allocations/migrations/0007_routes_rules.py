@@ -9,5 +9,5 @@ SQL = Path(__file__).resolve().parent.parent / "sql" / "key_models.sql"
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [("allocations", "0007_routes_generated")]
+    dependencies: ClassVar = [("allocations", "0006_routes_generated")]
     operations: ClassVar = [migrations.RunSQL(SQL.read_text(), migrations.RunSQL.noop)]

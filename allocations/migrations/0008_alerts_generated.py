@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('allocations', '0004_denials_generated'),
+        ('allocations', '0007_routes_rules'),
     ]
 
     operations = [

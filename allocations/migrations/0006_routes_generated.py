@@ -6,8 +6,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('allocations', '0004_denials_generated'),
-        ('ledger', '0009_routes_generated'),
+        ('allocations', '0005_desk_generated'),
+        ('ledger', '0010_routes_generated'),
     ]
 
     operations = [

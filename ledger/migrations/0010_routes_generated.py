@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('ledger', '0007_invoice_rules'),
+        ('ledger', '0009_desk_generated'),
         ('teams', '0004_api_tokens_generated'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -9,5 +9,5 @@ SQL = Path(__file__).resolve().parent.parent / "sql"
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [("ledger", "0009_routes_generated")]
+    dependencies: ClassVar = [("ledger", "0010_routes_generated")]
     operations: ClassVar = [migrations.RunSQL((SQL / "routes.sql").read_text(), migrations.RunSQL.noop)]
