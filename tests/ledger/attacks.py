@@ -92,7 +92,7 @@ ATTACKS = [
     Attack(
         1,
         "one currency against another",
-        (*entry("conversion", ("reserve", "-5")), posting("euros", "5", currency="EUR")),
+        (*entry("conversion", ("reserve", "-5"), approved_by_id="%(lou)s"), posting("euros", "5", currency="EUR")),
         "does not balance",
     ),
     Attack(1, "no number at all", entry("award", ("committed", "'NaN'"), ("pool", "'NaN'")), "posting_amount_finite"),

@@ -70,7 +70,7 @@ def make_world(owner: psycopg.Connection) -> World:
     exchange_rate_record(
         actor=company.hana, base="USD", quote="EUR", valid_on=last_month(), rate=Decimal("0.9"), source="ECB"
     )
-    reserve_convert(actor=company.hana, year=year, amount=usd(10), into="EUR", reason="An office in Lyon", key="lyon")
+    reserve_convert(actor=company.lou, year=year, amount=usd(10), into="EUR", reason="An office in Lyon", key="lyon")
     closing = period_close_begin(actor=company.hana, period=Period.objects.get(starts_on=last_month()))
     period_accept(actor=company.hana, period=closing, item="usage_accrued", reason="Billed next month")
     period_close(actor=company.hana, period=closing)
