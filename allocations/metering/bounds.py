@@ -54,7 +54,9 @@ def most_input(demand: Demand, context_window: int) -> int:
 def worst_tokens(demand: Demand, rate: Prices, *, context_window: int, output_cap: int) -> Tokens:
     """Return the dearest token counts that a provider could honestly report for a demand."""
     dearest = max(demand.input_classes, key=lambda name: getattr(rate, name))
-    return Tokens(**{dearest: most_input(demand, context_window)}, output=output_cap * demand.choices + demand.extra_output)
+    return Tokens(
+        **{dearest: most_input(demand, context_window)}, output=output_cap * demand.choices + demand.extra_output
+    )
 
 
 def output_cap_within(demand: Demand, rate: Prices, *, context_window: int, granted: Decimal) -> int:

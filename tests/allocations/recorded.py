@@ -55,13 +55,8 @@ async def play(name: str, headers: dict[str, str], send: Send) -> None:
     match name:
         case "silence":
             await asyncio.Event().wait()
-        case "gzip" | "deflate" | "zstd":
-            whole = ENCODINGS[name]((SAMPLES / "openai_chat_completion.json").read_bytes())
-            await answer(send, 200, [*JSON, (b"content-encoding", name.encode())], whole)
-        case "gzip-stream" | "deflate-stream" | "zstd-stream":
-            encoding = name.removesuffix("-stream")
-            stream = ENCODINGS[encoding]((SAMPLES / "openai_chat_stream_include_usage.sse").read_bytes())
-            await stream_of(stream, 50, send, (b"content-encoding", encoding.encode()))
+        case _ if name.removesuffix("-stream") in ENCODINGS:
+            await encoded(name.removesuffix("-stream"), send, is_stream=name.endswith("-stream"))
         case "zstd-broken":
             await answer(send, 200, [*JSON, (b"content-encoding", b"zstd")], b"no frame of zstd")
         case "redirect":
@@ -82,6 +77,16 @@ async def play(name: str, headers: dict[str, str], send: Send) -> None:
             await stream_of((SAMPLES / name).read_bytes(), int(headers.get("x-play-chunk", "1000000")), send)
         case _:
             await recorded(json.loads((SAMPLES / name).read_bytes()), (SAMPLES / name).read_bytes(), send)
+
+
+async def encoded(encoding: str, send: Send, *, is_stream: bool) -> None:
+    header = (b"content-encoding", encoding.encode())
+    if is_stream:
+        stream = ENCODINGS[encoding]((SAMPLES / "openai_chat_stream_include_usage.sse").read_bytes())
+        await stream_of(stream, 50, send, header)
+    else:
+        whole = ENCODINGS[encoding]((SAMPLES / "openai_chat_completion.json").read_bytes())
+        await answer(send, 200, [*JSON, header], whole)
 
 
 async def recorded(sample: dict[str, Any], raw: bytes, send: Send) -> None:
