@@ -7,7 +7,7 @@ OWNED = """
     SELECT q.*, format('/allocations/A-%s/', lpad(o.id::text, greatest(4, length(o.id::text)), '0')) AS look
       FROM allocations_quota q
       LEFT JOIN allocations_allocationline l ON l.id = q.line_id
-      LEFT JOIN allocations_quotakey k ON k.id = q.key_id
+      LEFT JOIN allocations_quotakey k ON k.id = coalesce(q.key_id, q.window_of_id)
       JOIN allocations_allocation o ON o.id = coalesce(l.allocation_id, k.allocation_id)
 """
 # What was charged by line and key: hours before the horizon, whose records may be detached, and records from there on.
@@ -16,6 +16,19 @@ CHARGED = """
         SELECT account_id, key_id, charged FROM ledger_usagehour WHERE hour < ledger_usage_horizon()
         UNION ALL
         SELECT account_id, key_id, charged FROM ledger_usagerecord WHERE settled_at >= ledger_usage_horizon()) usage
+     GROUP BY 1, 2
+"""
+
+# What each key used of what its quotas count, records and detached months alike, by the day that it was sent.
+USED = """
+    SELECT key_id, day, sum(charged) AS charged, sum(tokens) AS tokens FROM (
+        SELECT key_id, (hour AT TIME ZONE 'UTC')::date AS day, charged, input_tokens + cache_read_tokens
+               + cache_write_5m_tokens + cache_write_1h_tokens + output_tokens AS tokens
+          FROM ledger_usagehour WHERE hour < ledger_usage_horizon()
+        UNION ALL
+        SELECT key_id, (sent_at AT TIME ZONE 'UTC')::date, charged, input_tokens + cache_read_tokens
+               + cache_write_5m_tokens + cache_write_1h_tokens + output_tokens
+          FROM ledger_usagerecord WHERE settled_at >= ledger_usage_horizon()) usage
      GROUP BY 1, 2
 """
 
@@ -32,10 +45,21 @@ CHECKS = (
     ),
     Check(
         1,
-        "the quota constraint stands",
+        "token limits are hard",
+        f"""
+        SELECT format('quota %s: tokens spent %s + held %s > limit %s', id, tokens_spent, tokens_held, token_limit),
+               look
+          FROM ({OWNED}) q
+         WHERE tokens_spent + tokens_held > token_limit ORDER BY id
+        """,  # noqa: S608 - the statement above
+    ),
+    Check(
+        1,
+        "the quota constraints stand",
         """
-        SELECT 'quota_is_hard is missing or not validated', 'psql: \\d+ allocations_quota' WHERE NOT EXISTS (
-            SELECT 1 FROM pg_constraint WHERE conname = 'quota_is_hard' AND convalidated)
+        SELECT name || ' is missing or not validated', 'psql: \\d+ allocations_quota'
+          FROM unnest(ARRAY['quota_is_hard', 'quota_tokens_are_hard']) name
+         WHERE NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conname = name AND convalidated)
         """,
     ),
     Check(
@@ -52,11 +76,13 @@ CHECKS = (
         1,
         "what is held is what processes hold",
         f"""
-        WITH holds AS (SELECT quota_id, sum(amount) AS amount FROM allocations_hold GROUP BY 1)
-        SELECT format('quota %s: held %s, its holds sum to %s', q.id, trim_scale(q.held),
-                      trim_scale(coalesce(h.amount, 0))), q.look
+        WITH holds AS (
+            SELECT quota_id, sum(amount) AS amount, sum(tokens) AS tokens FROM allocations_hold GROUP BY 1
+        )
+        SELECT format('quota %s: held %s and %s tokens, its holds sum to %s and %s tokens', q.id, trim_scale(q.held),
+                      q.tokens_held, trim_scale(coalesce(h.amount, 0)), coalesce(h.tokens, 0)), q.look
           FROM ({OWNED}) q LEFT JOIN holds h ON h.quota_id = q.id
-         WHERE q.held <> coalesce(h.amount, 0) ORDER BY q.id
+         WHERE q.held <> coalesce(h.amount, 0) OR q.tokens_held <> coalesce(h.tokens, 0) ORDER BY q.id
         """,  # noqa: S608 - the statement above
     ),
     Check(
@@ -81,6 +107,24 @@ CHECKS = (
                       trim_scale(coalesce(u.charged, 0))), q.look
           FROM ({OWNED}) q LEFT JOIN used u ON u.key_id = q.key_id
          WHERE q.key_id IS NOT NULL AND q.spent <> coalesce(u.charged, 0) ORDER BY q.id
+        """,  # noqa: S608 - the statements above
+    ),
+    Check(
+        1,
+        "a key's days and months hold no more than it used",
+        f"""
+        SELECT format('key %s, %s from %s: spent %s and %s tokens, its usage says %s and %s tokens', q.window_of_id,
+                      q."window", q.starts_on, trim_scale(q.spent), q.tokens_spent,
+                      trim_scale(coalesce(u.charged, 0)), coalesce(u.tokens, 0)), q.look
+          FROM ({OWNED}) q LEFT JOIN (
+              SELECT w.id, sum(u.charged) AS charged, sum(u.tokens) AS tokens
+                FROM allocations_quota w JOIN ({USED}) u
+                  ON u.key_id = w.window_of_id AND u.day >= w.starts_on
+                     AND u.day < w.starts_on + ('1 ' || w."window")::interval
+               GROUP BY 1) u ON u.id = q.id
+         WHERE q.window_of_id IS NOT NULL
+           AND (q.spent > coalesce(u.charged, 0) OR q.tokens_spent > coalesce(u.tokens, 0))
+         ORDER BY q.id
         """,  # noqa: S608 - the statements above
     ),
     Check(

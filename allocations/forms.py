@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.db.models import QuerySet
 
+from allocations.services import KeyLimits
 from ledger.forms import AmountField
 from ledger.models import AiModel
 
@@ -44,6 +45,19 @@ class ModelsField(ModelsFieldBase):
         return f"{model.name} ({model.get_tier_display().lower()}{stands_in})"
 
 
+class WholeField(forms.IntegerField):
+    """A whole number above zero as people write it: "1000" or "1,000"; None when it is empty."""
+
+    def __init__(self, *, most: int = 10**15, **kwargs: Any) -> None:
+        wording = {"invalid": "Write a whole number, such as 10,000."}
+        widget = forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"})
+        super().__init__(min_value=1, max_value=most, widget=widget, error_messages=wording, **kwargs)
+
+    def to_python(self, value: Any) -> int | None:
+        """Return the number; commas between digits do not count."""
+        return super().to_python(value.replace(",", "") if isinstance(value, str) else value)
+
+
 class KeyForm(forms.Form):
     """A new key: what it is called, how much it may spend, until when, on which of some models."""
 
@@ -56,7 +70,7 @@ class KeyForm(forms.Form):
     cap = AmountField(
         required=False,
         label="Cap, USD",
-        help_text="The most this key may ever spend. Without one, only what is left of the allocation stops it.",
+        help_text="The most this key may ever spend. Limits by day, month, tokens and rate can be set afterwards.",
     )
     expires_on = forms.DateField(
         required=False,
@@ -94,11 +108,23 @@ class RotateForm(forms.Form):
         return timedelta(seconds=int(self.cleaned_data["grace"]))
 
 
-class CapForm(forms.Form):
-    """A key's own limit from now on, and why."""
+class LimitsForm(forms.Form):
+    """What a key may use from now on, and why; an empty field is no limit."""
 
-    cap = AmountField(required=False, label="Cap, USD", help_text="Empty: no cap of its own.")
+    cap = AmountField(required=False, label="In all, USD")
+    day_cap = AmountField(required=False, label="A day, USD")
+    month_cap = AmountField(required=False, label="A month, USD")
+    tokens = WholeField(required=False, label="In all, tokens")
+    day_tokens = WholeField(required=False, label="A day, tokens")
+    month_tokens = WholeField(required=False, label="A month, tokens", help_text="Days and months are those of UTC.")
+    requests_per_minute = WholeField(required=False, label="Requests a minute", most=10**6)
+    tokens_per_minute = WholeField(required=False, label="Tokens a minute", most=10**12)
+    calls_at_once = WholeField(required=False, label="Calls at once", most=10**6)
     reason = forms.CharField(max_length=300, required=False, label="Reason", help_text="Kept in the key's history.")
+
+    def limits(self) -> KeyLimits:
+        """Return the limits as entered; the form must be valid."""
+        return KeyLimits(**{name: value for name, value in self.cleaned_data.items() if name != "reason"})
 
 
 class SwitchForm(forms.Form):

@@ -11,7 +11,7 @@ VERBS = {
     "hold.charge": "Charged lost calls by hand",
     "key.issue": "Issued",
     "key.rotate": "New secret",
-    "key.cap_set": "Cap changed",
+    "key.limits_set": "Limits changed",
     "key.models_set": "Models changed",
     "key.suspend": "Suspended",
     "key.resume": "Resumed",

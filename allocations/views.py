@@ -1,6 +1,8 @@
 """Pages of allocations and keys. Each translates the request and makes one service call."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -13,9 +15,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from allocations import selectors, services, tables
-from allocations.forms import CapForm, KeyForm, ModelsForm, RotateForm, StopForm, SwitchForm
+from allocations.forms import KeyForm, LimitsForm, ModelsForm, RotateForm, StopForm, SwitchForm
 from allocations.models import Allocation, AllocationState, KeyState, QuotaKey
 from allocations.selectors import pages
+from allocations.selectors.limits import key_limits as limits_now
 from ledger.exports import csv_response
 from ledger.models import AiModel
 from ledger.money import plain
@@ -27,7 +30,7 @@ from teams.selectors import history_of
 
 CALLS = 25
 LIST = 50
-CAP_IDS, MODELS_IDS = "cap_%s", "models_%s"  # several forms of the key's page have a reason
+MODELS_IDS = "models_%s"  # several forms of the key's page have a reason
 
 
 @require_safe
@@ -126,7 +129,7 @@ def key_new(request: UserRequest, number: str) -> HttpResponseBase:
                 actor=request.user,
                 allocation=allocation,
                 name=data["name"],
-                cap=data["cap"],
+                limits=services.KeyLimits(cap=data["cap"]),
                 expires_at=data["expires_on"],
                 models=data["models"],
             )
@@ -166,21 +169,23 @@ def key_rotate(request: UserRequest, number: str, pk: int) -> HttpResponseBase:
     return _key_page(request, key, rotate_form=form)
 
 
-@require_POST
 @members_only
-def key_cap(request: UserRequest, number: str, pk: int) -> HttpResponseBase:
-    """Set or lift a key's own cap."""
+def key_limits(request: UserRequest, number: str, pk: int) -> HttpResponseBase:
+    """Set or lift a key's limits."""
     key = _key(request, number, pk, "allocations.issue_key")
-    form = CapForm(request.POST, auto_id=CAP_IDS)
-    if form.is_valid():
+    shown = {name: typed(value) for name, value in asdict(services.limits_of(key)).items()}
+    form = LimitsForm(request.POST or None, initial=shown)
+    if request.method == "POST" and form.is_valid():
         try:
-            services.key_cap_set(actor=request.user, key=key, **form.cleaned_data)
+            reason = form.cleaned_data["reason"]
+            services.key_limits_set(actor=request.user, key=key, limits=form.limits(), reason=reason)
         except Refused as error:
             form_refuse(form, error)
         else:
-            messages.success(request, f"The cap of {key.name} is changed.")
+            messages.success(request, f"The limits of {key.name} are changed.")
             return redirect("allocations:key", number=key.allocation.number, pk=key.pk)
-    return _key_page(request, key, cap_form=form)
+    context = {"allocation": key.allocation, "key": key, "form": form}
+    return render(request, "allocations/key_limits.html", context, status=form_status(form))
 
 
 @require_POST
@@ -250,6 +255,11 @@ def _key(request: UserRequest, number: str, pk: int, permission: str = "allocati
     return visible_or_404(request.user, permission, key)
 
 
+def typed(limit: Decimal | int | None) -> str:
+    """Write a limit as a field shows it; empty for none."""
+    return "" if limit is None else plain(limit) if isinstance(limit, Decimal) else f"{limit:,}"
+
+
 def _is_active(key: QuotaKey) -> bool:
     return key.state == KeyState.ACTIVE
 
@@ -275,12 +285,12 @@ def _key_page(request: UserRequest, key: QuotaKey, **forms: Any) -> HttpResponse
         "older": calls[CALLS - 1].pk if len(calls) > CALLS else None,
         "before": before,
         "may_rotate": usable and user.has_perm("allocations.rotate_key", key),
-        "may_cap": usable and user.has_perm("allocations.issue_key", key),
+        "may_limit": usable and user.has_perm("allocations.issue_key", key),
         "may_stop": usable and user.has_perm("allocations.revoke_key", key),
         "rotate_form": RotateForm(initial={"newest": secrets[0].pk if secrets else 0}),
-        "cap_form": CapForm(initial={"cap": "" if row.cap is None else plain(row.cap)}, auto_id=CAP_IDS),
         "models": list(key.models.order_by("name")),
         "models_form": ModelsForm(offered=_offered(key), initial={"models": key.models.all()}, auto_id=MODELS_IDS),
+        "limits": limits_now(row.key),
         "resume_form": StopForm(),
         "history": history_of("allocations.quotakey", key.pk),
         **forms,

@@ -15,10 +15,10 @@ import pytest
 from django.db import connection
 from django.db.models import F
 
-from allocations.metering.types import CallFacts, Hold, Tokens
-from allocations.metering.wire import settle_row
+from allocations.metering.types import CallFacts, Hold, Tokens, Wish
+from allocations.metering.wire import settle_row, wish_row
 from allocations.models import Allocation, AllocationLine, Quota, QuotaKey, StopBehaviour
-from allocations.services import allocation_create, key_issue
+from allocations.services import KeyLimits, allocation_create, key_issue
 from ledger.ids import uuid7
 from ledger.models import Account, AiModel, Dialect, EntryKind, Tier, UsageRecord
 from ledger.money import usd
@@ -26,6 +26,9 @@ from ledger.rating import cost
 from ledger.selectors import today
 from ledger.services import model_add, pool_open, provider_add, year_fund
 from tests.cast import Company
+
+# What a till holds of tokens, which no quota of the company limits.
+TOKENS = 10**12
 
 
 @dataclass
@@ -42,9 +45,9 @@ class Till:
     def admit(self, key: QuotaKey, line: AllocationLine, bound: str) -> Hold:
         """Hold a bound on the line and on the key's own quota."""
         chain = (Quota.objects.get(line=line).pk, Quota.objects.get(key=key).pk)
-        answer = self._meter(chain, admits=[{"quotas": chain, "bound": bound, "least": bound}])
-        assert answer["granted"] == [bound], answer
-        return Hold(uuid4(), self.worker, chain, Decimal(bound), _now(), Decimal(0))
+        answer = self._meter(chain, admits=[wish_row(Wish(chain, Decimal(bound), TOKENS, _now()))])
+        assert answer["granted"] == [[bound, TOKENS]], answer
+        return Hold(uuid4(), self.worker, chain, Decimal(bound), TOKENS, _now(), Decimal(0))
 
     def settle(self, hold: Hold, facts: CallFacts) -> None:
         """Charge a call that cost no more than its bound."""
@@ -228,7 +231,7 @@ def open_budget(company: Company) -> Budget:
     claims = give(company, pool, "Claims triage", "claims", {Tier.FRONTIER: Decimal(100), Tier.STANDARD: Decimal(300)})
     fraud = give(company, pool, "Fraud graph", "fraud", {Tier.ECONOMY: Decimal(50)})
     prod, secret = key_issue(actor=company.ana, allocation=claims, name="triage-prod")
-    test, _ = key_issue(actor=company.bo, allocation=claims, name="triage-test", cap=Decimal(20))
+    test, _ = key_issue(actor=company.bo, allocation=claims, name="triage-test", limits=KeyLimits(cap=Decimal(20)))
     return Budget(
         company=company,
         pool=pool,

@@ -1,19 +1,21 @@
 """Getting a call admitted: a hold on the first option whose worst case fits, or what stopped it."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
+from allocations.gateway.catalogue import Catalogue
 from allocations.gateway.dialect import Ask, Surface
 from allocations.gateway.entries import Book, KeyEntry
-from allocations.gateway.refusal import Denied, Kind, Refusal, unavailable
+from allocations.gateway.refusal import Denied, Refusal, unavailable
 from allocations.gateway.routing import AUTO, Option, options
-from allocations.metering.types import Hold, Meter, MeterUnavailable, QuotaExhausted
+from allocations.gateway.stopped import SPENT, Chain, Needed, stopped_by
+from allocations.metering.bounds import most_tokens
+from allocations.metering.types import Hold, Meter, MeterUnavailable, QuotaExhausted, Wish
 from allocations.metering.worst import Worst, largest_cap, worst_case
 from allocations.models import DenialReason
+from allocations.models.quota import starts_on
 from ledger.models import ServedBecause
-from ledger.money import plain, show
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,44 +41,72 @@ class _Bound:
     """The worst case of a call at one option or its backups, and the least that it can be cut down to."""
 
     cost: Decimal
-    least: Decimal | None
+    tokens: int
     cap: int
+    least: Decimal | None = None
+    least_tokens: int | None = None
 
 
-async def admit(meter: Meter, book: Book, key: KeyEntry, surface: Surface, ask: Ask, pages: str) -> Admitted:
-    """Hold the worst case of a call; `pages` is the address of Tank's pages. Raises Refusal."""
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Who asks for what, of whom, and when."""
+
+    meter: Meter
+    catalogue: Catalogue
+    book: Book
+    key: KeyEntry
+    now: datetime
+    pages: str
+    """The address of Tank's pages, for people who are told to ask for more."""
+
+
+async def admit(desk: Desk, surface: Surface, ask: Ask) -> Admitted:
+    """Hold the worst case of a call. Raises Refusal and CatalogueUnavailable."""
     refusals: list[Refusal] = []
-    choices = _choices(book, key, surface, ask)
+    choices = _choices(desk, surface, ask)
+    windows = await _windows(desk)
     for option in choices:
         bound = _bound(option, ask)
         try:
-            hold = await meter.admit(quota_ids=_chain(option, key), bound=bound.cost, least=bound.least)
+            hold = await desk.meter.admit(_wish(option, desk, windows, bound))
         except MeterUnavailable:
             raise unavailable() from None
-        except QuotaExhausted as blocked:
-            if not blocked.is_open:
-                raise _closed(blocked, key) from None
-            refusals.append(_exhausted(blocked, option, key, bound, pages))
+        except QuotaExhausted as stopped:
+            refusal = _refusal(stopped, option, desk, windows, bound)
+            if stopped.stop not in SPENT:
+                raise refusal from None
+            refusals.append(refusal)
         else:
-            fell_from = choices[0].model.tier if refusals else ""
-            cap = bound.cap if hold.bound >= bound.cost else _cap_within(option, ask, hold.bound)
-            because = _because(book, ask.model, has_fallen=bool(refusals))
-            inserted_cap = cap if ask.demand.output_cap is None else None
-            return Admitted(key, book, option, hold, cap, inserted_cap, fell_from, because)
+            return _admitted(desk, option, hold, ask, bound, choices[0].model.tier if refusals else "")
     raise refusals[0]
 
 
-def _choices(book: Book, key: KeyEntry, surface: Surface, ask: Ask) -> list[Option]:
+def _refusal(stopped: QuotaExhausted, option: Option, desk: Desk, windows: dict[int, str], bound: _Bound) -> Refusal:
+    chain = Chain(option.model.tier, option.line.quota_id, desk.key, windows)
+    return stopped_by(stopped, chain, Needed(bound.cost, bound.tokens, bound.least, bound.least_tokens), desk.pages)
+
+
+def _choices(desk: Desk, surface: Surface, ask: Ask) -> list[Option]:
     try:
-        found = options(book, key, ask.model, surface.dialect.name, datetime.now(UTC))
-        return found if surface.may_fall else found[:1]
+        found = options(desk.book, desk.key, ask.model, surface.dialect.name, desk.now)
     except Refusal as refusal:
-        refusal.denied = Denied(DenialReason.NO_LINE.value, key.id)
+        refusal.denied = Denied(DenialReason.NO_LINE.value, desk.key.id)
         raise
+    return found if surface.may_fall else found[:1]
 
 
-def _chain(option: Option, key: KeyEntry) -> tuple[int, ...]:
-    return (option.line.quota_id,) if key.quota_id is None else (option.line.quota_id, key.quota_id)
+async def _windows(desk: Desk) -> dict[int, str]:
+    """Return the quotas of the day and the month that the key's recurring caps are held against, by id."""
+    return {
+        await desk.catalogue.window(desk.key.id, window, starts_on(window, desk.now)): window
+        for window in desk.key.windows
+    }
+
+
+def _wish(option: Option, desk: Desk, windows: dict[int, str], bound: _Bound) -> Wish:
+    own = () if desk.key.quota_id is None else (desk.key.quota_id,)
+    chain = (option.line.quota_id, *own, *windows)
+    return Wish(chain, bound.cost, bound.tokens, desk.now, bound.least, bound.least_tokens)
 
 
 def _because(book: Book, asked: str, *, has_fallen: bool) -> str:
@@ -90,7 +120,11 @@ def _because(book: Book, asked: str, *, has_fallen: bool) -> str:
 def _bound(option: Option, ask: Ask) -> _Bound:
     model, named = option.model, ask.demand.output_cap
     cap = model.default_output_cap if named is None else named
-    return _Bound(_cost(option, ask, cap), _cost(option, ask, model.least_output_cap) if named is None else None, cap)
+    cost, tokens = _cost(option, ask, cap), _tokens(option, ask, cap)
+    if named is not None:
+        return _Bound(cost, tokens, cap)
+    least = model.least_output_cap
+    return _Bound(cost, tokens, cap, _cost(option, ask, least), _tokens(option, ask, least))
 
 
 def _cost(option: Option, ask: Ask, cap: int) -> Decimal:
@@ -99,51 +133,33 @@ def _cost(option: Option, ask: Ask, cap: int) -> Decimal:
     return max(own, *(worst_of(backup, ask, cap).cost for backup in option.backups)) if option.backups else own
 
 
+def _tokens(option: Option, ask: Ask, cap: int) -> int:
+    """Return the most tokens that a call can use, whichever of the candidates answers."""
+    own = _tokens_of(option, ask, cap)
+    return max(own, *(_tokens_of(backup, ask, cap) for backup in option.backups)) if option.backups else own
+
+
+def _tokens_of(option: Option, ask: Ask, cap: int) -> int:
+    demand, window = ask.demand_of(option.model.id), option.model.context_window
+    return most_tokens(demand, context_window=window, output_cap=cap)
+
+
 def worst_of(option: Option, ask: Ask, cap: int) -> Worst:
     """Return the worst case of a call with an output cap at one option, its backups apart."""
     demand, model = ask.demand_of(option.model.id), option.model
     return worst_case(demand, option.rate.steps, context_window=model.context_window, output_cap=cap)
 
 
-def _cap_within(option: Option, ask: Ask, granted: Decimal) -> int:
-    return min(
-        largest_cap(
-            ask.demand_of(one.model.id), one.rate.steps, context_window=one.model.context_window, granted=granted
-        )
-        for one in (option, *option.backups)
-    )
+def _admitted(desk: Desk, option: Option, hold: Hold, ask: Ask, bound: _Bound, fell_from: str) -> Admitted:
+    is_cut = hold.bound < bound.cost or hold.tokens < bound.tokens
+    cap = min(_cap_within(one, ask, hold) for one in (option, *option.backups)) if is_cut else bound.cap
+    because = _because(desk.book, ask.model, has_fallen=bool(fell_from))
+    inserted = cap if ask.demand.output_cap is None else None
+    return Admitted(desk.key, desk.book, option, hold, cap, inserted, fell_from, because)
 
 
-def _closed(blocked: QuotaExhausted, key: KeyEntry) -> Refusal:
-    if blocked.quota_id == key.quota_id:
-        words, denied = "This key has just been revoked or suspended.", DenialReason.KEY_REVOKED
-        return Refusal(Kind.BAD_KEY, words, denied=Denied(denied.value, key.id))
-    words, denied = f"Allocation {key.allocation.number} is not open for calls.", DenialReason.ALLOCATION_SHUT
-    return Refusal(Kind.FORBIDDEN, words, denied=Denied(denied.value, key.id))
-
-
-def _exhausted(blocked: QuotaExhausted, option: Option, key: KeyEntry, bound: _Bound, pages: str) -> Refusal:
-    allocation, tier = key.allocation, option.model.tier
-    is_line = blocked.quota_id == option.line.quota_id
-    name = f"the {tier} line of allocation {allocation.number}" if is_line else f"the cap of key {key.name}"
-    needed = bound.cost if bound.least is None else bound.least
-    page = f"{pages}/allocations/{allocation.id}/"
-    message = (
-        f"Budget exhausted: this call may cost up to {show(needed)}, and {name} has {show(blocked.available)} of "
-        f"{show(blocked.limit)} left ({show(blocked.spent)} spent, {show(blocked.held)} held by calls in flight). "
-        f"Ask for more at {page}"
-    )
-    details: dict[str, Any] = {
-        "budget": f"line:{tier}" if is_line else f"key:{key.name}",
-        "allocation": allocation.number,
-        "currency": "USD",
-        "limit": plain(blocked.limit),
-        "spent": plain(blocked.spent),
-        "held": plain(blocked.held),
-        "remaining": plain(blocked.available),
-        "needed": plain(needed),
-        "ask_at": page,
-    }
-    remaining = (b"x-tank-remaining", plain(blocked.available).encode())
-    denied = Denied((DenialReason.LINE_EMPTY if is_line else DenialReason.KEY_CAP).value, key.id, bound.cost)
-    return Refusal(Kind.BUDGET, message, details=details, headers=(remaining,), denied=denied)
+def _cap_within(option: Option, ask: Ask, hold: Hold) -> int:
+    """Return the largest output cap per choice that a hold covers at one option, in money and in tokens."""
+    demand, window = ask.demand_of(option.model.id), option.model.context_window
+    by_money = largest_cap(demand, option.rate.steps, context_window=window, granted=hold.bound)
+    return min(by_money, (hold.tokens - _tokens_of(option, ask, 0)) // demand.choices)

@@ -36,6 +36,7 @@ SHAPES: dict[Kind, tuple[int, str]] = {
     Kind.SLOW_REQUEST: (408, "timeout_error"),
     Kind.TOO_LARGE: (413, "request_too_large"),
     Kind.BUDGET: (402, "billing_error"),
+    Kind.TOO_FAST: (429, "rate_limit_error"),
     Kind.UNAVAILABLE: (503, "api_error"),
     Kind.UPSTREAM_BROKEN: (502, "api_error"),
     Kind.UPSTREAM_SLOW: (504, "timeout_error"),

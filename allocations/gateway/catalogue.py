@@ -8,6 +8,7 @@ in the database, which refuses the call whatever a gateway remembers.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import date
 from typing import Any, TypeVar
 
 import psycopg
@@ -41,6 +42,7 @@ class Catalogue:
         self._dsn = dsn
         self._keys: dict[bytes, KeyEntry] = {}
         self._unknown: dict[bytes, None] = {}
+        self._windows: dict[tuple[int, str, date], int] = {}
         self._book: Book | None = None
         self._version = 0
         self._is_listening = False
@@ -78,6 +80,14 @@ class Catalogue:
         if self._book is not None:
             return self._book
         return await self._load_once("book", lambda: rows.load_book(self), self._keep_book)
+
+    async def window(self, key_id: int, window: str, starts_on: date) -> int:
+        """Return the quota of a key's day or month, made when it is new. Raises CatalogueUnavailable."""
+        place = (key_id, window, starts_on)
+        if place not in self._windows:
+            rows = await self.fetch("SELECT allocations_window(%s, %s, %s)", place)
+            self._windows[place] = rows[0][0]
+        return self._windows[place]
 
     async def fetch(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Read rows, past the memory, on the one reading connection. Raises CatalogueUnavailable."""
@@ -175,6 +185,7 @@ class Catalogue:
         if not table or table.startswith(KEY_TABLES):
             self._keys.clear()
             self._unknown.clear()
+            self._windows.clear()
         if not table or not table.startswith(KEY_TABLES):
             self._book = None
 

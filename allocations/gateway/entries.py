@@ -128,6 +128,8 @@ class KeyEntry:
     quota_id: int | None
     models: frozenset[int]
     """The ids of the models that it may call; empty: all of its allocation's tiers."""
+    windows: tuple[str, ...]
+    """The recurring caps that it has: "day", "month"."""
     allocation: AllocationEntry
 
     def may_call(self, model: ModelEntry) -> bool:

@@ -1,10 +1,11 @@
 """A metered call from its key to its settle: read, admit, send, relay. What was held is always settled or released."""
 
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 
 from allocations.gateway import body as bodies
-from allocations.gateway.admission import Admitted, admit
+from allocations.gateway.admission import Admitted, Desk, admit
 from allocations.gateway.catalogue import Catalogue
 from allocations.gateway.dialect import Ask, Reading, Surface
 from allocations.gateway.entries import KeyEntry
@@ -45,7 +46,7 @@ async def call(hook: Hook, surface: Surface, request: Request, key: KeyEntry, se
     book = await hook.catalogue.book()
     request.asked, request.size = ask.model, len(body)
     request.model = ask.model if ask.model == AUTO or book.named(ask.model) else ""
-    admitted = await admit(hook.meter, book, key, surface, ask, hook.pages)
+    admitted = await admit(Desk(hook.meter, hook.catalogue, book, key, datetime.now(UTC), hook.pages), surface, ask)
     request.id = str(admitted.hold.request_id)
     settlement = Settlement(hook.meter, surface, ask, admitted, tags)
     try:

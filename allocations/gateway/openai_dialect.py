@@ -37,6 +37,7 @@ SHAPES: dict[Kind, tuple[int, str, str | None]] = {
     Kind.SLOW_REQUEST: (408, "invalid_request_error", "request_timeout"),
     Kind.TOO_LARGE: (413, "invalid_request_error", "request_too_large"),
     Kind.BUDGET: (429, "insufficient_quota", "insufficient_quota"),
+    Kind.TOO_FAST: (429, "rate_limit_error", "rate_limit_exceeded"),
     Kind.UNAVAILABLE: (503, "server_error", "meter_unavailable"),
     Kind.UPSTREAM_BROKEN: (502, "server_error", "upstream_error"),
     Kind.UPSTREAM_SLOW: (504, "server_error", "upstream_timeout"),

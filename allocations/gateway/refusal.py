@@ -18,6 +18,7 @@ class Kind(Enum):
     SLOW_REQUEST = auto()
     TOO_LARGE = auto()
     BUDGET = auto()
+    TOO_FAST = auto()
     UNAVAILABLE = auto()
     UPSTREAM_BROKEN = auto()
     UPSTREAM_SLOW = auto()

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 KEY = """
     SELECT k.id, k.name, k.state, k.expires_at, s.expires_at, q.id,
            ARRAY(SELECT aimodel_id FROM allocations_quotakey_models m WHERE m.quotakey_id = k.id),
+           array_remove(ARRAY[CASE WHEN num_nonnulls(k.day_cap, k.day_tokens) > 0 THEN 'day' END,
+                              CASE WHEN num_nonnulls(k.month_cap, k.month_tokens) > 0 THEN 'month' END], NULL),
            a.id, a.name, a.state, a.stop_behaviour, a.starts_on, a.ends_on, a.team_id
       FROM allocations_keysecret s
       JOIN allocations_quotakey k ON k.id = s.key_id
@@ -61,10 +63,10 @@ async def load_key(reader: Reader, digest: bytes) -> KeyEntry | None:
     found = await reader.fetch(KEY, (digest,))
     if not found:
         return None
-    *key, may_call = found[0][:7]
-    allocation = found[0][7:]
+    *key, may_call, windows = found[0][:8]
+    allocation = found[0][8:]
     lines = {tier: LineEntry(tier, *rest) for tier, *rest in await reader.fetch(LINES, allocation[:1])}
-    return KeyEntry(*(*key, frozenset(may_call), AllocationEntry(*(*allocation, lines))))
+    return KeyEntry(*(*key, frozenset(may_call), tuple(windows), AllocationEntry(*(*allocation, lines))))
 
 
 async def load_book(reader: Reader) -> Book:

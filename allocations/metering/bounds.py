@@ -51,6 +51,11 @@ def most_input(demand: Demand, context_window: int) -> int:
     return most if demand.input_tokens is None else min(demand.input_tokens, most)
 
 
+def most_tokens(demand: Demand, *, context_window: int, output_cap: int) -> int:
+    """Return the most tokens, input and output together, that a provider could honestly count for a demand."""
+    return most_input(demand, context_window) + output_cap * demand.choices + demand.extra_output
+
+
 def worst_tokens(demand: Demand, rate: Prices, *, context_window: int, output_cap: int) -> Tokens:
     """Return the dearest token counts that a provider could honestly report for a demand."""
     dearest = max(demand.input_classes, key=lambda name: getattr(rate, name))

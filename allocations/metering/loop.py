@@ -18,7 +18,6 @@ import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, LiteralString
@@ -29,8 +28,17 @@ import psycopg
 
 from allocations.metering import LAPSE_AFTER_SECONDS
 from allocations.metering.spool import Spool
-from allocations.metering.types import CallFacts, Charge, Hold, MeterUnavailable, QuotaExhausted
-from allocations.metering.wire import Standing, settle_row, standings
+from allocations.metering.types import (
+    CallFacts,
+    Charge,
+    Hold,
+    MeterUnavailable,
+    QuotaExhausted,
+    Standing,
+    Stop,
+    Wish,
+)
+from allocations.metering.wire import settle_row, standings, wish_row
 from ledger.ids import uuid7
 
 logger = logging.getLogger(__name__)
@@ -49,9 +57,7 @@ AWAY = (psycopg.OperationalError, psycopg.InterfaceError, OSError)
 
 @dataclass(slots=True)
 class _Admit:
-    quota_ids: tuple[int, ...]
-    bound: Decimal
-    least: Decimal | None
+    wish: Wish
     done: "asyncio.Future[Hold]"
 
 
@@ -108,14 +114,14 @@ class SyncLoop:
         await self._sign_off()
         self._spool.close()
 
-    async def admit(self, *, quota_ids: tuple[int, ...], bound: Decimal, least: Decimal | None = None) -> Hold:
-        """Reserve `bound`, or what is left when only `least` or more of it fits, on every quota named.
+    async def admit(self, wish: Wish) -> Hold:
+        """Reserve the bound, or what is left when only the least or more of it fits, on every quota named.
 
-        The first quota id is the allocation line's. Raises QuotaExhausted or MeterUnavailable.
+        Raises QuotaExhausted or MeterUnavailable.
         """
         if not self.is_available:
             raise MeterUnavailable
-        admit = _Admit(quota_ids, bound, least, asyncio.get_running_loop().create_future())
+        admit = _Admit(wish, asyncio.get_running_loop().create_future())
         self._admits.append(admit)
         self._wake.set()
         try:
@@ -185,10 +191,12 @@ class SyncLoop:
         connection = self._connection
         if connection is None:  # closed by `stop` at its deadline
             raise OSError("no connection")
-        within = [settle_row(s.hold, s.facts) for s in settles if not _is_beyond(s)]
-        beyond = [settle_row(s.hold, s.facts) for s in settles if _is_beyond(s)]
-        wishes = [{"quotas": a.quota_ids, "bound": str(a.bound), "least": a.least and str(a.least)} for a in admits]
-        quotas = {quota for a in admits for quota in a.quota_ids} | {q for s in settles for q in s.hold.quota_ids}
+        within: list[dict[str, Any]] = []
+        beyond: list[dict[str, Any]] = []
+        for settle in settles:
+            (beyond if _is_beyond(settle) else within).append(settle_row(settle.hold, settle.facts))
+        wishes = [wish_row(admit.wish) for admit in admits]
+        quotas = {q for a in admits for q in a.wish.quota_ids} | {q for s in settles for q in s.hold.quota_ids}
         parameters = (self.worker, self._epoch, sorted(quotas), _json(wishes), _json(within), _json(beyond))
         answer: dict[str, Any] = orjson.loads(await _one(connection, METER, parameters))
         return answer
@@ -199,17 +207,18 @@ class SyncLoop:
             self._held.pop(settle.hold.request_id, None)
             overage = Decimal(answer["overages"].get(str(settle.hold.request_id), 0))
             _resolve(settle.done, _charge(settle, overage, quotas[settle.hold.quota_ids[0]].available))
-        for admit, granted, blocker in zip(admits, answer["granted"], answer["blockers"], strict=True):
+        for admit, granted, blocked in zip(admits, answer["granted"], answer["blockers"], strict=True):
             if granted is None:
-                _reject(admit.done, _exhausted(quotas, blocker))
+                _reject(admit.done, _exhausted(quotas, *blocked))
                 continue
             hold = Hold(
                 request_id=uuid7(),
                 worker=self.worker,
-                quota_ids=admit.quota_ids,
-                bound=Decimal(granted),
-                sent_at=datetime.now(UTC),
-                remaining=quotas[admit.quota_ids[0]].available,
+                quota_ids=admit.wish.quota_ids,
+                bound=Decimal(granted[0]),
+                tokens=granted[1],
+                sent_at=admit.wish.at,
+                remaining=quotas[admit.wish.quota_ids[0]].available,
             )
             self._held[hold.request_id] = hold
             _resolve(admit.done, hold)
@@ -295,10 +304,14 @@ class SyncLoop:
             if hold.request_id in gone:
                 continue
             for quota in hold.quota_ids:
-                total = totals.setdefault(quota, [Decimal(0), 0])
+                total = totals.setdefault(quota, [Decimal(0), 0, 0])
                 total[0] += hold.bound
-                total[1] += 1
-        return [{"quota": quota, "amount": str(amount), "calls": calls} for quota, (amount, calls) in totals.items()]
+                total[1] += hold.tokens
+                total[2] += 1
+        return [
+            {"quota": quota, "amount": str(amount), "tokens": tokens, "calls": calls}
+            for quota, (amount, tokens, calls) in totals.items()
+        ]
 
     def _acknowledge(self, recorded: dict[UUID, Decimal]) -> None:
         # Settles whose commit had gone through although its acknowledgement was lost.
@@ -343,7 +356,8 @@ async def _one(connection: psycopg.AsyncConnection[Any], query: LiteralString, p
 
 
 def _is_beyond(settle: _Settle) -> bool:
-    return settle.facts is not None and settle.facts.cost > settle.hold.bound
+    facts, hold = settle.facts, settle.hold
+    return facts is not None and (facts.cost > hold.bound or facts.tokens.total > hold.tokens)
 
 
 def _charge(settle: _Settle, overage: Decimal, remaining: Decimal) -> Charge:
@@ -351,15 +365,9 @@ def _charge(settle: _Settle, overage: Decimal, remaining: Decimal) -> Charge:
     return Charge(cost=cost, charged=cost - overage, overage=overage, remaining=remaining)
 
 
-def _exhausted(quotas: dict[int, Standing], blocker: int) -> QuotaExhausted:
+def _exhausted(quotas: dict[int, Standing], blocker: int, stop: str, seconds: float | None) -> QuotaExhausted:
     standing = quotas.get(blocker, Standing(Decimal(0), Decimal(0), Decimal(0), is_open=False))
-    return QuotaExhausted(
-        quota_id=blocker,
-        limit=standing.limit if standing.limit is not None else standing.spent + standing.held,
-        spent=standing.spent,
-        held=standing.held,
-        is_open=standing.is_open,
-    )
+    return QuotaExhausted(blocker, Stop(stop), standing, seconds)
 
 
 def _json(rows: list[dict[str, Any]]) -> str | None:

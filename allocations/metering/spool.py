@@ -9,13 +9,14 @@ import fcntl
 import logging
 import os
 from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 from uuid import UUID
 
 import orjson
 import psycopg
+
+from allocations.metering.wire import is_beyond
 
 logger = logging.getLogger(__name__)
 
@@ -115,8 +116,8 @@ async def _settled(connection: psycopg.AsyncConnection[Any], path: Path, rows: l
 async def _settle(connection: psycopg.AsyncConnection[Any], rows: list[dict[str, Any]]) -> None:
     for start in range(0, len(rows), MOST_ROWS):
         part = rows[start : start + MOST_ROWS]
-        beyond = [row for row in part if Decimal(row["cost"]) > Decimal(row["bound"])]
-        within = [row for row in part if Decimal(row["cost"]) <= Decimal(row["bound"])]
+        beyond = [row for row in part if is_beyond(row)]
+        within = [row for row in part if not is_beyond(row)]
         quotas = sorted({quota for row in part for quota in row["quotas"]})
         await connection.execute(REPLAY, (quotas, _json(within), _json(beyond)))
 

@@ -3,8 +3,11 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
+
+UNLIMITED = Decimal("Infinity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +18,8 @@ class Hold:
     worker: UUID
     quota_ids: tuple[int, ...]
     bound: Decimal
+    tokens: int
+    """Tokens held on every quota of the chain, input and output together."""
     sent_at: datetime
     remaining: Decimal
     """What was left of the first quota (the line) after this hold, in its currency."""
@@ -30,6 +35,11 @@ class Tokens:
     cache_write_1h: int = 0
     output: int = 0
     reasoning: int = 0
+
+    @property
+    def total(self) -> int:
+        """Return input of all classes and output together: what token limits count."""
+        return self.input + self.cache_read + self.cache_write_5m + self.cache_write_1h + self.output
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +76,62 @@ class Charge:
     """What is left of the first quota (the line)."""
 
 
-class QuotaExhausted(Exception):
-    """A call does not fit: says which quota stopped it and how that quota stands."""
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a call asks to have held: its bound in money and tokens, or less, down to the least that it can do with."""
 
-    def __init__(self, *, quota_id: int, limit: Decimal, spent: Decimal, held: Decimal, is_open: bool) -> None:
-        super().__init__(f"quota {quota_id} has {limit - spent - held} left")
-        self.quota_id, self.limit, self.spent, self.held, self.is_open = quota_id, limit, spent, held, is_open
+    quota_ids: tuple[int, ...]
+    """The allocation line's first, then those of the key."""
+    bound: Decimal
+    tokens: int
+    at: datetime
+    """When the call was asked for; it decides the windows, and is kept as the time it was sent."""
+    least: Decimal | None = None
+    least_tokens: int | None = None
+
+
+class Stop(StrEnum):
+    """What stopped a call at a quota."""
+
+    CLOSED = "closed"
+    MONEY = "money"
+    TOKENS = "tokens"
+    CALLS_AT_ONCE = "calls_at_once"
+    REQUESTS_PER_MINUTE = "requests_per_minute"
+    TOKENS_PER_MINUTE = "tokens_per_minute"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a quota stands after a commit; None is no limit. Money in the quota's currency."""
+
+    limit: Decimal | None
+    spent: Decimal
+    held: Decimal
+    is_open: bool
+    token_limit: int | None = None
+    tokens_spent: int = 0
+    tokens_held: int = 0
 
     @property
     def available(self) -> Decimal:
-        """Return limit minus spent minus held."""
-        return self.limit - self.spent - self.held
+        """Return limit minus spent minus held; infinite without a limit."""
+        return UNLIMITED if self.limit is None else self.limit - self.spent - self.held
+
+    @property
+    def tokens_available(self) -> int | None:
+        """Return the tokens that are left; None without a limit."""
+        return None if self.token_limit is None else self.token_limit - self.tokens_spent - self.tokens_held
+
+
+class QuotaExhausted(Exception):
+    """A call is not admitted: says which quota stopped it, why, and how that quota stands."""
+
+    def __init__(self, quota_id: int, stop: Stop, standing: Standing, seconds: float | None = None) -> None:
+        super().__init__(f"quota {quota_id}: {stop}")
+        self.quota_id, self.stop, self.standing = quota_id, stop, standing
+        self.seconds = seconds
+        """For a rate: after how many seconds it would let the call pass."""
 
 
 class MeterUnavailable(Exception):
@@ -86,10 +141,10 @@ class MeterUnavailable(Exception):
 class Meter(Protocol):
     """The hook that a gateway talks to."""
 
-    async def admit(self, *, quota_ids: tuple[int, ...], bound: Decimal, least: Decimal | None = None) -> Hold:
-        """Reserve `bound`, or what is left when only `least` or more of it fits, on every quota named.
+    async def admit(self, wish: Wish) -> Hold:
+        """Reserve the bound, or what is left when only the least or more of it fits, on every quota named.
 
-        The first quota id is the allocation line's. Raises QuotaExhausted or MeterUnavailable.
+        Raises QuotaExhausted or MeterUnavailable.
         """
         ...
 

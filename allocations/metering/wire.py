@@ -1,37 +1,39 @@
 """How holds, settles and quota standings travel to and from `allocations_meter`."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from allocations.metering.types import CallFacts, Hold
-
-UNLIMITED = Decimal("Infinity")
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a quota stands after a commit; without a limit, what is available is infinite."""
-
-    limit: Decimal | None
-    spent: Decimal
-    held: Decimal
-    is_open: bool
-
-    @property
-    def available(self) -> Decimal:
-        """Return limit minus spent minus held."""
-        return UNLIMITED if self.limit is None else self.limit - self.spent - self.held
+from allocations.metering.types import CallFacts, Hold, Standing, Wish
 
 
 def standings(quotas: dict[str, list[Any]] | None) -> dict[int, Standing]:
     """Read the quotas of an answer."""
+    return {int(quota): _standing(*figures) for quota, figures in (quotas or {}).items()}
+
+
+def _standing(limit: str | None, spent: str, held: str, is_open: bool, *tokens: Any) -> Standing:
+    return Standing(None if limit is None else Decimal(limit), Decimal(spent), Decimal(held), is_open, *tokens)
+
+
+def wish_row(wish: Wish) -> dict[str, Any]:
+    """Write a wish as the row that the database reads."""
     return {
-        int(quota): Standing(
-            limit=None if limit is None else Decimal(limit), spent=Decimal(spent), held=Decimal(held), is_open=is_open
-        )
-        for quota, (limit, spent, held, is_open) in (quotas or {}).items()
+        "quotas": wish.quota_ids,
+        "bound": str(wish.bound),
+        "least": None if wish.least is None else str(wish.least),
+        "tokens": wish.tokens,
+        "least_tokens": wish.least_tokens,
     }
+
+
+def is_beyond(row: dict[str, Any]) -> bool:
+    """Say whether a settle's row charges more money or tokens than were held."""
+    if row["void"]:
+        return False
+    tokens = sum(
+        row[f"{name}_tokens"] for name in ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
+    )
+    return Decimal(row["cost"]) > Decimal(row["bound"]) or tokens > row["tokens_bound"]
 
 
 def settle_row(hold: Hold, facts: CallFacts | None) -> dict[str, Any]:
@@ -41,6 +43,7 @@ def settle_row(hold: Hold, facts: CallFacts | None) -> dict[str, Any]:
         "worker": hold.worker,
         "quotas": hold.quota_ids,
         "bound": str(hold.bound),
+        "tokens_bound": hold.tokens,
         "void": facts is None,
         "sent_at": hold.sent_at,
     }

@@ -4,7 +4,7 @@ from allocations.models.alert import THRESHOLDS, AlertKind, BudgetAlert
 from allocations.models.allocation import Allocation, AllocationLine, AllocationState, StopBehaviour
 from allocations.models.denial import Denial, DenialReason
 from allocations.models.keys import KeySecret, KeyState, QuotaKey
-from allocations.models.quota import Hold, HoldState, MeterWorker, Quota, WorkerState
+from allocations.models.quota import Hold, HoldState, MeterWorker, Quota, Window, WorkerState
 
 __all__ = [
     "THRESHOLDS",
@@ -23,5 +23,6 @@ __all__ = [
     "Quota",
     "QuotaKey",
     "StopBehaviour",
+    "Window",
     "WorkerState",
 ]

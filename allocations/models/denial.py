@@ -15,6 +15,8 @@ class DenialReason(models.TextChoices):
 
     LINE_EMPTY = "line_empty", "The line has too little left"
     KEY_CAP = "key_cap", "The key's cap has too little left"
+    TOKEN_LIMIT = "token_limit", "A limit in tokens has too little left"
+    RATE_LIMIT = "rate_limit", "The key called faster than its rate allows"
     NO_LINE = "no_line", "The model is unknown, or the allocation has no line or rate for it"
     ALLOCATION_SHUT = "allocation_shut", "The allocation is not open for calls"
     KEY_REVOKED = "key_revoked", "The key was revoked"

@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 
 from allocations.models.allocation import Allocation
 from ledger.models import AiModel
+from ledger.money import ExactAmountField, scale_check
 
 
 class KeyState(models.TextChoices):
@@ -26,6 +27,11 @@ class QuotaKey(models.Model):
     name = models.CharField(max_length=80)
     state = models.CharField(max_length=10, choices=KeyState, default=KeyState.ACTIVE)
     expires_at = models.DateTimeField(null=True, blank=True)
+    # What a window's row starts with; the total and the rates stand on the key's own quota.
+    day_cap = ExactAmountField(null=True, blank=True)
+    month_cap = ExactAmountField(null=True, blank=True)
+    day_tokens = models.BigIntegerField(null=True, blank=True)
+    month_tokens = models.BigIntegerField(null=True, blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     ended_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -41,6 +47,15 @@ class QuotaKey(models.Model):
                 fields=["allocation", "name"], condition=~Q(state="revoked"), name="key_name_unique_while_usable"
             ),
             models.CheckConstraint(condition=Q(state__in=KeyState.values), name="key_state_known"),
+            models.CheckConstraint(
+                condition=(Q(day_cap=None) | Q(day_cap__gt=0))
+                & (Q(month_cap=None) | Q(month_cap__gt=0))
+                & (Q(day_tokens=None) | Q(day_tokens__gt=0))
+                & (Q(month_tokens=None) | Q(month_tokens__gt=0)),
+                name="key_caps_positive",
+            ),
+            scale_check("day_cap", "key_day_cap_scale"),
+            scale_check("month_cap", "key_month_cap_scale"),
         ]
 
     def __str__(self) -> str:

@@ -3,6 +3,7 @@
 Only the functions of `allocations/sql/metering.sql` write spent, held and the holds.
 """
 
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import ClassVar
 
@@ -15,27 +16,77 @@ from allocations.models.keys import QuotaKey
 from ledger.money import CURRENCY, ExactAmountField, scale_check
 
 
+class Window(models.TextChoices):
+    """The span of a key's recurring cap, in UTC."""
+
+    DAY = "day", "Day"
+    MONTH = "month", "Month"
+
+
+def starts_on(window: str, moment: datetime) -> date:
+    """Return the first day, UTC, of the day or month that a moment lies in."""
+    day = moment.astimezone(UTC).date()
+    return day if window == Window.DAY else day.replace(day=1)
+
+
 class Quota(models.Model):
-    """A limit that calls are held against: an allocation line's, or a key's own cap (NULL: no cap)."""
+    """A limit that calls are held against: an allocation line's, a key's own cap, or a key's cap of one day or month.
+
+    NULL is no limit. A window's row appears when a call first needs it. The rates protect a key from itself: they are
+    counted in the same transaction as its holds, so all gateway processes share them exactly.
+    """
 
     line = models.OneToOneField(AllocationLine, models.PROTECT, null=True, related_name="quota")
     key = models.OneToOneField(QuotaKey, models.PROTECT, null=True, related_name="quota")
+    window_of = models.ForeignKey(QuotaKey, models.PROTECT, null=True, related_name="windows")
+    window = models.CharField(max_length=5, choices=Window, blank=True, default="", db_default="")
+    starts_on = models.DateField(null=True, help_text="First day of the window, UTC.")
     currency = models.CharField(max_length=3, default=CURRENCY)
     is_open = models.BooleanField(default=True, help_text="A closed quota admits nothing, whatever is left.")
     limit = ExactAmountField(null=True)
     spent = ExactAmountField(db_default=0)
     held = ExactAmountField(db_default=0, help_text="Of calls in flight and of crashed ones (unsettled).")
+    token_limit = models.BigIntegerField(null=True, help_text="Tokens, input and output together.")
+    tokens_spent = models.BigIntegerField(db_default=0)
+    tokens_held = models.BigIntegerField(db_default=0)
+    requests_per_minute = models.PositiveIntegerField(null=True)
+    tokens_per_minute = models.PositiveBigIntegerField(null=True)
+    calls_at_once = models.PositiveIntegerField(null=True)
+    # When the rates would be idle again (GCRA's theoretical arrival time), in seconds since 1970.
+    requests_until = models.FloatField(db_default=0, editable=False)
+    tokens_until = models.FloatField(db_default=0, editable=False)
 
     class Meta:
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=Q(limit=None) | Q(limit__gte=F("spent") + F("held")), name="quota_is_hard"
             ),
-            models.CheckConstraint(condition=Q(spent__gte=0, held__gte=0), name="quota_not_negative"),
             models.CheckConstraint(
-                condition=Q(line__isnull=False, key=None, limit__isnull=False) | Q(line=None, key__isnull=False),
+                condition=Q(token_limit=None) | Q(token_limit__gte=F("tokens_spent") + F("tokens_held")),
+                name="quota_tokens_are_hard",
+            ),
+            models.CheckConstraint(
+                condition=Q(spent__gte=0, held__gte=0, tokens_spent__gte=0, tokens_held__gte=0),
+                name="quota_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=Q(line__isnull=False, key=None, window_of=None, limit__isnull=False)
+                | Q(line=None, key__isnull=False, window_of=None)
+                | Q(line=None, key=None, window_of__isnull=False),
                 name="quota_of_line_or_key",
             ),
+            models.CheckConstraint(
+                condition=Q(window_of=None, window="", starts_on=None)
+                | Q(window_of__isnull=False, window__in=Window.values, starts_on__isnull=False),
+                name="quota_window_is_whole",
+            ),
+            models.CheckConstraint(
+                condition=(Q(requests_per_minute=None) | Q(requests_per_minute__gt=0))
+                & (Q(tokens_per_minute=None) | Q(tokens_per_minute__gt=0))
+                & (Q(calls_at_once=None) | Q(calls_at_once__gt=0)),
+                name="quota_rates_positive",
+            ),
+            models.UniqueConstraint(fields=["window_of", "window", "starts_on"], name="quota_once_a_window"),
             scale_check("limit", "quota_limit_scale"),
             scale_check("spent", "quota_spent_scale"),
             scale_check("held", "quota_held_scale"),
@@ -48,6 +99,11 @@ class Quota(models.Model):
     def available(self) -> Decimal | None:
         """Return limit minus spent minus held in the quota's currency; None without a limit."""
         return None if self.limit is None else self.limit - self.spent - self.held
+
+    @property
+    def tokens_available(self) -> int | None:
+        """Return the tokens that are neither spent nor held; None without a limit."""
+        return None if self.token_limit is None else self.token_limit - self.tokens_spent - self.tokens_held
 
 
 class WorkerState(models.TextChoices):
@@ -91,13 +147,14 @@ class Hold(models.Model):
     worker = models.ForeignKey(MeterWorker, models.PROTECT, related_name="holds")
     quota = models.ForeignKey(Quota, models.PROTECT, related_name="holds")
     amount = ExactAmountField(db_default=0)
+    tokens = models.BigIntegerField(db_default=0)
     calls = models.IntegerField(db_default=0)
     state = models.CharField(max_length=10, choices=HoldState, default=HoldState.ACTIVE, db_default="active")
 
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["worker", "quota"], name="hold_one_per_worker_and_quota"),
-            models.CheckConstraint(condition=Q(amount__gte=0, calls__gte=0), name="hold_not_negative"),
+            models.CheckConstraint(condition=Q(amount__gte=0, tokens__gte=0, calls__gte=0), name="hold_not_negative"),
             models.CheckConstraint(condition=Q(state__in=HoldState.values), name="hold_state_known"),
         ]
         # Counted on every page of finance. The amount, which every call changes, stays out of the index.

@@ -24,7 +24,7 @@ VERBS = {
     "alias.remove": "Model alias removed",
     "key.issue": "Key issued",
     "key.rotate": "Key rotated",
-    "key.cap_set": "Key's cap changed",
+    "key.limits_set": "Key's limits changed",
     "key.models_set": "Key's models changed",
     "key.suspend": "Key suspended",
     "key.resume": "Key resumed",
@@ -139,8 +139,9 @@ class Names:
 
 
 def _details(event: AuditEvent) -> str:
-    if event.verb == "key.cap_set":
-        return f"cap {event.details['cap']} USD" if event.details.get("cap") else "no cap"
+    if event.verb == "key.limits_set":
+        pairs = event.details.items()
+        return ", ".join(f"{name.replace('_', ' ')}: {old or 'none'} to {new or 'none'}" for name, (old, new) in pairs)
     if event.verb == "key.models_set":
         return f"may call {', '.join(event.details['models']) or 'all models of its tiers'}"
     words = {name: ROLE_WORDS.get(value, value) if name == "role" else value for name, value in event.details.items()}

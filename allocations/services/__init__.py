@@ -12,18 +12,21 @@ from allocations.services.allocation import (
 from allocations.services.grant import grant_make
 from allocations.services.holds import hold_charge, hold_release
 from allocations.services.keys import (
-    key_cap_set,
+    KeyLimits,
     key_issue,
+    key_limits_set,
     key_models_set,
     key_resume,
     key_revoke,
     key_rotate,
     key_suspend,
+    limits_of,
 )
 from allocations.services.sweep import sweep_run
 from allocations.services.year_end import year_return
 
 __all__ = [
+    "KeyLimits",
     "allocation_activate",
     "allocation_create",
     "allocation_expire",
@@ -34,13 +37,14 @@ __all__ = [
     "grant_make",
     "hold_charge",
     "hold_release",
-    "key_cap_set",
     "key_issue",
+    "key_limits_set",
     "key_models_set",
     "key_resume",
     "key_revoke",
     "key_rotate",
     "key_suspend",
+    "limits_of",
     "sweep_run",
     "threshold_alerts_raise",
     "year_return",

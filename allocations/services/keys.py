@@ -1,15 +1,18 @@
 """Issuing, rotating, suspending and revoking quota keys."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Least, Now
 
 from allocations import secrets
-from allocations.models import Allocation, AllocationState, KeySecret, KeyState, Quota, QuotaKey
+from allocations.models import Allocation, AllocationState, KeySecret, KeyState, Quota, QuotaKey, Window
+from allocations.models.quota import starts_on
 from allocations.services.notices import key_suspended_tell
 from allocations.transitions import KEY
 from ledger.models import AiModel
@@ -22,20 +25,41 @@ from teams.services import audit_record
 LONGEST_GRACE = timedelta(days=30)
 
 
+@dataclass(frozen=True, slots=True)
+class KeyLimits:
+    """What a key may use; None is no limit. Caps in the allocation's currency, tokens are input and output together.
+
+    Days and months are those of UTC. The three rates protect a key from itself.
+    """
+
+    cap: Decimal | None = None
+    day_cap: Decimal | None = None
+    month_cap: Decimal | None = None
+    tokens: int | None = None
+    day_tokens: int | None = None
+    month_tokens: int | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    calls_at_once: int | None = None
+
+
+NO_LIMITS = KeyLimits()
+
+
 @transaction.atomic
 def key_issue(
     *,
     actor: User,
     allocation: Allocation,
     name: str,
-    cap: Decimal | None = None,
+    limits: KeyLimits = NO_LIMITS,
     expires_at: datetime | None = None,
     models: Sequence[AiModel] = (),
 ) -> tuple[QuotaKey, str]:
-    """Issue a key and return it with its secret, which is never readable again; `cap` in the allocation's currency.
+    """Issue a key and return it with its secret, which is never readable again.
 
     It may call `models`; without any, all of the allocation's tiers. Raises Refused (name_missing, name_taken,
-    cap_not_positive, expiry_past, model_without_line) or WrongState.
+    limit_not_positive, expiry_past, model_without_line) or WrongState.
     """
     allocation = Allocation.objects.select_for_update().get(pk=allocation.pk)
     require(actor, "allocations.issue_key", allocation, message="Only the team issues keys.")
@@ -43,12 +67,14 @@ def key_issue(
         raise WrongState(f"{allocation.number} is {allocation.get_state_display().lower()}.")
     name = name.strip()
     _require_name(allocation, name)
-    _require_cap(cap)
+    _require_limits(limits)
     if expires_at is not None and expires_at <= datetime.now(UTC):
         raise Refused("The expiry lies in the past.", code="expiry_past", field="expires_at")
     _require_lines(allocation, models)
-    key = QuotaKey.objects.create(allocation=allocation, name=name, expires_at=expires_at, created_by=actor)
-    Quota.objects.create(key=key, currency=allocation.committed_account.currency, limit=cap)
+    key = QuotaKey.objects.create(
+        allocation=allocation, name=name, expires_at=expires_at, created_by=actor, **_recurring(limits)
+    )
+    Quota.objects.create(key=key, currency=allocation.committed_account.currency, **_lasting(limits))
     key.models.set(models)
     secret = _secret_add(key)
     details = {"allocation": allocation.number} | ({"models": _names(models)} if models else {})
@@ -63,9 +89,21 @@ def _require_name(allocation: Allocation, name: str) -> None:
         raise Refused(f"{allocation.number} already has a key called {name}.", code="name_taken", field="name")
 
 
-def _require_cap(cap: Decimal | None) -> None:
-    if cap is not None and exact(cap) <= 0:
-        raise Refused("The cap must be more than zero.", code="cap_not_positive", field="cap")
+def _require_limits(limits: KeyLimits) -> None:
+    for name, value in asdict(limits).items():
+        if value is not None and exact(value) <= 0:
+            raise Refused("A limit must be more than zero.", code="limit_not_positive", field=name)
+
+
+def _recurring(limits: KeyLimits) -> dict[str, Any]:
+    """Return what stands on the key: the caps that each day's and month's quota starts with."""
+    return {name: getattr(limits, name) for name in ("day_cap", "month_cap", "day_tokens", "month_tokens")}
+
+
+def _lasting(limits: KeyLimits) -> dict[str, Any]:
+    """Return what stands on the key's own quota: its totals and its rates."""
+    rates = ("requests_per_minute", "tokens_per_minute", "calls_at_once")
+    return {"limit": limits.cap, "token_limit": limits.tokens} | {name: getattr(limits, name) for name in rates}
 
 
 def _require_lines(allocation: Allocation, models: Sequence[AiModel]) -> None:
@@ -108,21 +146,51 @@ def key_rotate(*, actor: User, key: QuotaKey, grace: timedelta) -> str:
 
 
 @transaction.atomic
-def key_cap_set(*, actor: User, key: QuotaKey, cap: Decimal | None, reason: str) -> QuotaKey:
-    """Set or lift a key's own cap, in its currency. Raises Refused (cap_not_positive, cap_below_use)."""
-    _require_cap(cap)
+def key_limits_set(*, actor: User, key: QuotaKey, limits: KeyLimits, reason: str) -> QuotaKey:
+    """Set or lift a key's limits; today's and this month's windows follow at once.
+
+    Raises Refused (limit_not_positive, limit_below_use), which names the limit as its field.
+    """
+    _require_limits(limits)
     key = _locked(key)
-    require(actor, "allocations.issue_key", key, message="Only the team sets the caps of its keys.")
-    quota = Quota.objects.get(key=key)
-    room = Quota.objects.filter(pk=quota.pk)
-    if cap is not None:
-        room = room.filter(spent__lte=cap - F("held"))
-    if not room.update(limit=cap):
-        raise Refused("The cap is below what the key has spent and holds.", code="cap_below_use", field="cap")
-    audit_record(
-        actor=actor, verb="key.cap_set", target=key, reason=reason, details={"cap": None if cap is None else str(cap)}
-    )
+    require(actor, "allocations.issue_key", key, message="Only the team sets the limits of its keys.")
+    before = limits_of(key)
+    _quota_limit(Quota.objects.filter(key=key), limits.cap, limits.tokens, ("cap", "tokens"))
+    Quota.objects.filter(key=key).update(**_lasting(limits))
+    now = datetime.now(UTC)
+    for window in Window.values:
+        rows = Quota.objects.filter(window_of=key, window=window, starts_on=starts_on(window, now))
+        names = (f"{window}_cap", f"{window}_tokens")
+        _quota_limit(rows, getattr(limits, names[0]), getattr(limits, names[1]), names)
+    QuotaKey.objects.filter(pk=key.pk).update(**_recurring(limits))
+    key.refresh_from_db()
+    changed = {name: [_said(old), _said(asdict(limits)[name])] for name, old in asdict(before).items()}
+    details = {name: pair for name, pair in changed.items() if pair[0] != pair[1]}
+    audit_record(actor=actor, verb="key.limits_set", target=key, reason=reason, details=details)
     return key
+
+
+def limits_of(key: QuotaKey) -> KeyLimits:
+    """Return a key's limits as they are."""
+    key, quota = QuotaKey.objects.get(pk=key.pk), Quota.objects.get(key=key)
+    rates = {name: getattr(quota, name) for name in ("requests_per_minute", "tokens_per_minute", "calls_at_once")}
+    recurring = {name: getattr(key, name) for name in ("day_cap", "month_cap", "day_tokens", "month_tokens")}
+    return KeyLimits(cap=quota.limit, tokens=quota.token_limit, **recurring, **rates)
+
+
+def _quota_limit(rows: QuerySet[Quota], cap: Decimal | None, tokens: int | None, names: tuple[str, str]) -> None:
+    quota = rows.select_for_update().first()
+    if quota is None:
+        return
+    if cap is not None and cap < quota.spent + quota.held:
+        raise Refused("The cap is below what the key has spent and holds.", code="limit_below_use", field=names[0])
+    if tokens is not None and tokens < quota.tokens_spent + quota.tokens_held:
+        raise Refused("That is fewer tokens than the key has used and holds.", code="limit_below_use", field=names[1])
+    rows.update(limit=cap, token_limit=tokens)
+
+
+def _said(limit: Decimal | int | None) -> str | None:
+    return None if limit is None else str(limit)
 
 
 @transaction.atomic

@@ -1,12 +1,13 @@
 """A funded team with one model, one line and one key: the smallest desk from which a call can be made."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import uuid4
 
-from allocations.metering.types import CallFacts, Tokens
+from allocations.metering.types import CallFacts, Tokens, Wish
 from allocations.models import Allocation, AllocationLine, Quota, QuotaKey
-from allocations.services import grant_make, key_issue
+from allocations.services import KeyLimits, grant_make, key_issue
 from ledger.models import AiModel, Dialect, Rate, Tier
 from ledger.money import usd
 from ledger.rating import cost
@@ -63,6 +64,11 @@ class Desk:
         )
 
 
+def wish(chain: tuple[int, ...], bound: Decimal, *, least: Decimal | None = None, tokens: int = 10**9) -> Wish:
+    """Return what a call asks for now; by default tokens are no matter."""
+    return Wish(chain, bound, tokens, datetime.now(UTC), least, None if least is None else 1)
+
+
 def open_desk(amount: str = "50", cap: str | None = None) -> Desk:
     """Fund the year, add a sandbox model, grant an allocation and issue a key, as the system."""
     actor = system_user()
@@ -77,7 +83,9 @@ def open_desk(amount: str = "50", cap: str | None = None) -> Desk:
         output_price=Decimal(3),
     )
     allocation = grant_make(actor=actor, team_name="Blue", amount=usd(amount), tier=Tier.STANDARD, reason="A try")
-    key, secret = key_issue(actor=actor, allocation=allocation, name="first", cap=None if cap is None else Decimal(cap))
+    key, secret = key_issue(
+        actor=actor, allocation=allocation, name="first", limits=KeyLimits(cap=None if cap is None else Decimal(cap))
+    )
     return Desk(
         actor=actor,
         allocation=allocation,

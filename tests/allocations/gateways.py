@@ -6,7 +6,7 @@ The house has models of every tier behind three providers, and hands out funded 
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,7 +15,8 @@ from uuid import uuid4
 import httpx2 as httpx
 
 from allocations.models import Allocation, Quota, QuotaKey, StopBehaviour
-from allocations.services import allocation_create, key_issue
+from allocations.services import KeyLimits, allocation_create, key_issue
+from allocations.services.keys import NO_LIMITS
 from ledger.models import AiModel, Dialect, EntryKind, Provider, Rate, Tier, UsageRecord
 from ledger.money import usd
 from ledger.selectors import reserve_account, today
@@ -161,6 +162,7 @@ class House:
         *,
         lines: Mapping[Tier, str] | None = None,
         cap: str | None = None,
+        limits: KeyLimits = NO_LIMITS,
         stop: StopBehaviour = StopBehaviour.STOP,
     ) -> Purse:
         """Fund an allocation, by default one standard line, and issue a key."""
@@ -179,9 +181,8 @@ class House:
             reason="A try",
             key=uuid4().hex,
         )
-        key, secret = key_issue(
-            actor=self.actor, allocation=allocation, name="agent", cap=None if cap is None else Decimal(cap)
-        )
+        limits = limits if cap is None else replace(limits, cap=Decimal(cap))
+        key, secret = key_issue(actor=self.actor, allocation=allocation, name="agent", limits=limits)
         return Purse(allocation, key, secret)
 
 

@@ -11,7 +11,15 @@ import pytest
 from django.db import IntegrityError, ProgrammingError, connection, transaction
 
 from allocations.models import AlertKind, BudgetAlert, Quota
-from allocations.services import allocation_suspend, burn_alerts_raise, key_cap_set, key_revoke, key_suspend, sweep_run
+from allocations.services import (
+    KeyLimits,
+    allocation_suspend,
+    burn_alerts_raise,
+    key_limits_set,
+    key_revoke,
+    key_suspend,
+    sweep_run,
+)
 from allocations.tasks import raise_burn_alerts, raise_threshold_alerts
 from ledger.selectors import today
 from teams.models import Notification, User, WebhookDelivery, WebhookEvent
@@ -126,9 +134,9 @@ def test_a_raised_limit_arms_again_what_it_is_above_of(budget: Budget) -> None:
     budget.past_call(16, key=budget.test)
     raise_threshold_alerts()
 
-    key_cap_set(actor=ana, key=budget.test, cap=Decimal(18), reason="less")
+    key_limits_set(actor=ana, key=budget.test, limits=KeyLimits(cap=Decimal(18)), reason="less")
     assert raise_threshold_alerts() == 0
-    key_cap_set(actor=ana, key=budget.test, cap=Decimal(24), reason="more")
+    key_limits_set(actor=ana, key=budget.test, limits=KeyLimits(cap=Decimal(24)), reason="more")
     assert raise_threshold_alerts() == 0
     budget.past_call(4, key=budget.test)
     assert raise_threshold_alerts() == 1
@@ -149,10 +157,10 @@ def test_a_cap_that_is_lifted_and_set_again_is_told_of_again(budget: Budget) -> 
     ana = budget.company.ana
     budget.past_call(10, key=budget.test)
     assert raise_threshold_alerts() == 1
-    key_cap_set(actor=ana, key=budget.test, cap=None, reason="none")
+    key_limits_set(actor=ana, key=budget.test, limits=KeyLimits(cap=None), reason="none")
     assert raise_threshold_alerts() == 0
 
-    key_cap_set(actor=ana, key=budget.test, cap=Decimal(20), reason="again")
+    key_limits_set(actor=ana, key=budget.test, limits=KeyLimits(cap=Decimal(20)), reason="again")
 
     assert raise_threshold_alerts() == 1
 

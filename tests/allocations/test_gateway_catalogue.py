@@ -10,7 +10,14 @@ import psycopg
 import pytest
 
 from allocations.models import Allocation, StopBehaviour
-from allocations.services import allocation_resume, allocation_suspend, key_cap_set, key_issue, key_revoke
+from allocations.services import (
+    KeyLimits,
+    allocation_resume,
+    allocation_suspend,
+    key_issue,
+    key_limits_set,
+    key_revoke,
+)
 from ledger.models import Tier
 from tests.allocations.gateways import NOWHERE, House, Purse, chat, gateway, sandbox
 from tests.conftest import FreshDatabase
@@ -105,7 +112,7 @@ def test_a_suspension_reaches_every_gateway_within_a_second_and_so_does_its_end(
 def test_a_cap_holds_from_the_moment_it_is_set(urls: list[str], house: House) -> None:
     purse = house.purse()
     assert status(urls[0], purse) == 200
-    key_cap_set(actor=house.actor, key=purse.key, cap=purse.key_quota.spent, reason="Enough")
+    key_limits_set(actor=house.actor, key=purse.key, limits=KeyLimits(cap=purse.key_quota.spent), reason="Enough")
     assert status(urls[0], purse) == 429
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from allocations import secrets
 from allocations.models import KeySecret, KeyState, Quota
-from allocations.services import key_cap_set, key_issue, key_resume, key_revoke, key_rotate, key_suspend
+from allocations.services import KeyLimits, key_issue, key_limits_set, key_resume, key_revoke, key_rotate, key_suspend
 from teams.errors import NotAllowed, Refused, WrongState
 from teams.models import AuditEvent
 from tests.allocations.desk import open_desk
@@ -82,13 +82,15 @@ def test_a_suspended_key_can_be_resumed() -> None:
         ("", None, "name_missing"),
         ("first", None, "name_taken"),
         ("x" * 81, None, "name_missing"),
-        ("b", "0", "cap_not_positive"),
+        ("b", "0", "limit_not_positive"),
     ],
 )
 def test_a_key_needs_a_name_of_its_own_and_a_sensible_cap(name: str, cap: str | None, code: str) -> None:
     desk = open_desk()
     with pytest.raises(Refused) as refused:
-        key_issue(actor=desk.actor, allocation=desk.allocation, name=name, cap=Decimal(cap) if cap else None)
+        key_issue(
+            actor=desk.actor, allocation=desk.allocation, name=name, limits=KeyLimits(cap=Decimal(cap) if cap else None)
+        )
     assert refused.value.code == code
 
 
@@ -101,9 +103,9 @@ def test_the_name_of_a_revoked_key_can_be_used_again() -> None:
 
 def test_a_cap_cannot_go_below_what_is_spent() -> None:
     desk = open_desk(cap="5")
-    key_cap_set(actor=desk.actor, key=desk.key, cap=Decimal(2), reason="Less")
+    key_limits_set(actor=desk.actor, key=desk.key, limits=KeyLimits(cap=Decimal(2)), reason="Less")
     assert Quota.objects.get(key=desk.key).limit == Decimal(2)
-    key_cap_set(actor=desk.actor, key=desk.key, cap=None, reason="Free")
+    key_limits_set(actor=desk.actor, key=desk.key, limits=KeyLimits(cap=None), reason="Free")
     assert Quota.objects.get(key=desk.key).limit is None
 
 

@@ -12,13 +12,13 @@ import pytest
 from django.db import connections
 
 from allocations.metering.loop import SyncLoop
-from allocations.metering.types import Hold, MeterUnavailable, QuotaExhausted
+from allocations.metering.types import Hold, MeterUnavailable, QuotaExhausted, Stop
 from allocations.models import Hold as HoldRow
 from allocations.models import HoldState, KeyState, MeterWorker
 from allocations.services import key_revoke, sweep_run
 from ledger.checks import breaches
 from ledger.models import UsageRecord
-from tests.allocations.desk import Desk, open_desk
+from tests.allocations.desk import Desk, open_desk, wish
 from tests.conftest import FreshDatabase
 
 ONE = Decimal(1)
@@ -64,7 +64,7 @@ def test_a_call_is_held_then_charged_and_recorded(fresh_database: FreshDatabase,
     chain = desk.chain
 
     async def story(loop: SyncLoop) -> None:
-        hold = await loop.admit(quota_ids=chain, bound=Decimal(4))
+        hold = await loop.admit(wish(chain, Decimal(4)))
         assert (hold.bound, hold.remaining) == (Decimal(4), Decimal(46))
         charge = await loop.settle(hold, desk.facts())
         assert (charge.charged, charge.overage, charge.remaining) == (ONE, Decimal(0), Decimal(49))
@@ -87,13 +87,13 @@ def test_a_thousand_calls_at_once_are_admitted_to_the_last_cent_and_not_beyond(
     async def story(loop: SyncLoop) -> None:
         async def call() -> None:
             try:
-                holds.append(await loop.admit(quota_ids=chain, bound=ONE))
+                holds.append(await loop.admit(wish(chain, ONE)))
             except QuotaExhausted as stopped:
                 refusals.append(stopped)
 
         await asyncio.gather(*(call() for _ in range(1000)))
         assert (len(holds), len(refusals)) == (50, 950)
-        assert {(stopped.quota_id, stopped.available) for stopped in refusals} == {(chain[0], Decimal(0))}
+        assert {(stopped.quota_id, stopped.standing.available) for stopped in refusals} == {(chain[0], Decimal(0))}
         await asyncio.gather(*(loop.settle(hold, desk.facts()) for hold in holds))
 
     play(fresh_database, story)
@@ -106,8 +106,8 @@ def test_a_void_gives_everything_back(fresh_database: FreshDatabase, desk: Desk)
     chain = desk.chain
 
     async def story(loop: SyncLoop) -> None:
-        await loop.void(await loop.admit(quota_ids=chain, bound=Decimal(50)))
-        await loop.void(await loop.admit(quota_ids=chain, bound=Decimal(50)))
+        await loop.void(await loop.admit(wish(chain, Decimal(50))))
+        await loop.void(await loop.admit(wish(chain, Decimal(50))))
 
     play(fresh_database, story)
 
@@ -119,11 +119,11 @@ def test_what_is_left_is_granted_when_the_least_of_it_fits(fresh_database: Fresh
     chain = desk.chain
 
     async def story(loop: SyncLoop) -> None:
-        await loop.admit(quota_ids=chain, bound=Decimal(45))
-        hold = await loop.admit(quota_ids=chain, bound=Decimal(20), least=Decimal(2))
+        await loop.admit(wish(chain, Decimal(45)))
+        hold = await loop.admit(wish(chain, Decimal(20), least=Decimal(2)))
         assert hold.bound == Decimal(5)
         with pytest.raises(QuotaExhausted):
-            await loop.admit(quota_ids=chain, bound=Decimal(20), least=Decimal("0.01"))
+            await loop.admit(wish(chain, Decimal(20), least=Decimal("0.01")))
 
     play(fresh_database, story)
 
@@ -133,10 +133,10 @@ def test_a_keys_own_cap_stops_it_before_the_line(fresh_database: FreshDatabase) 
     chain = desk.chain
 
     async def story(loop: SyncLoop) -> None:
-        await loop.admit(quota_ids=chain, bound=Decimal("1.5"))
+        await loop.admit(wish(chain, Decimal("1.5")))
         with pytest.raises(QuotaExhausted) as stopped:
-            await loop.admit(quota_ids=chain, bound=ONE)
-        assert (stopped.value.quota_id, stopped.value.available) == (chain[1], Decimal("0.5"))
+            await loop.admit(wish(chain, ONE))
+        assert (stopped.value.quota_id, stopped.value.standing.available) == (chain[1], Decimal("0.5"))
 
     play(fresh_database, story)
 
@@ -149,8 +149,8 @@ def test_a_revoked_key_is_refused_by_the_database_whatever_a_gateway_remembers(
 
     async def story(loop: SyncLoop) -> None:
         with pytest.raises(QuotaExhausted) as stopped:
-            await loop.admit(quota_ids=chain, bound=ONE)
-        assert (stopped.value.quota_id, stopped.value.is_open) == (chain[1], False)
+            await loop.admit(wish(chain, ONE))
+        assert (stopped.value.quota_id, stopped.value.stop) == (chain[1], Stop.CLOSED)
 
     play(fresh_database, story)
 
@@ -161,11 +161,11 @@ def test_a_provider_that_counts_more_than_the_cap_makes_overage_and_stops_the_ke
     chain = desk.chain
 
     async def story(loop: SyncLoop) -> None:
-        hold = await loop.admit(quota_ids=chain, bound=ONE)
+        hold = await loop.admit(wish(chain, ONE))
         charge = await loop.settle(hold, desk.facts(input_tokens=60_000_000))
         assert (charge.cost, charge.charged, charge.overage) == (Decimal(60), Decimal(50), Decimal(10))
         with pytest.raises(QuotaExhausted):
-            await loop.admit(quota_ids=chain, bound=ONE)
+            await loop.admit(wish(chain, ONE))
 
     play(fresh_database, story)
 
@@ -181,7 +181,7 @@ def test_a_caller_that_goes_away_while_it_waits_leaves_no_hold(fresh_database: F
     chain = desk.chain
 
     async def story(loop: SyncLoop) -> None:
-        waiting = [asyncio.create_task(loop.admit(quota_ids=chain, bound=ONE)) for _ in range(20)]
+        waiting = [asyncio.create_task(loop.admit(wish(chain, ONE))) for _ in range(20)]
         await asyncio.sleep(0)
         for task in waiting:
             task.cancel()
@@ -204,7 +204,7 @@ def test_what_was_in_flight_when_a_process_ends_stays_held_and_shows_as_unsettle
     chain = desk.chain
 
     async def story(loop: SyncLoop) -> None:
-        await loop.admit(quota_ids=chain, bound=Decimal(7))
+        await loop.admit(wish(chain, Decimal(7)))
 
     play(fresh_database, story)
 
@@ -220,7 +220,7 @@ def test_a_connection_cut_under_load_charges_every_call_exactly_once(fresh_datab
     async def story(loop: SyncLoop) -> None:
         async def call(number: int) -> None:
             try:
-                hold = await loop.admit(quota_ids=chain, bound=Decimal("0.002"))
+                hold = await loop.admit(wish(chain, Decimal("0.002")))
             except MeterUnavailable:
                 return
             await loop.settle(hold, replace(small, upstream_id=str(number)))
@@ -262,13 +262,13 @@ def test_a_settle_that_finds_no_database_is_on_disk_before_it_returns_and_replay
     monkeypatch.setattr("allocations.metering.loop.SETTLE_PATIENCE_SECONDS", 0.2)
 
     async def story(loop: SyncLoop) -> None:
-        hold = await loop.admit(quota_ids=chain, bound=Decimal(4))
+        hold = await loop.admit(wish(chain, Decimal(4)))
         await _away(fresh_database, is_away=True)
         charge = await loop.settle(hold, desk.facts())
         assert charge.cost == ONE
         assert len(list((fresh_database.data / "spool").glob("*.jsonl"))) == 1
         with pytest.raises(MeterUnavailable):
-            await loop.admit(quota_ids=chain, bound=ONE)
+            await loop.admit(wish(chain, ONE))
 
     play(fresh_database, story)
     asyncio.run(_away(fresh_database, is_away=False))
@@ -301,7 +301,7 @@ def test_a_process_that_was_only_slow_comes_back_with_its_holds(fresh_database: 
     chain = desk.chain
 
     async def story(loop: SyncLoop) -> None:
-        hold = await loop.admit(quota_ids=chain, bound=Decimal(4))
+        hold = await loop.admit(wish(chain, Decimal(4)))
         async with await psycopg.AsyncConnection.connect(fresh_database.url, autocommit=True) as other:
             await other.execute("UPDATE allocations_meterworker SET heartbeat_at = now() - interval '1 hour'")
             await other.execute("SELECT allocations_lapse('10 seconds')")
@@ -311,7 +311,7 @@ def test_a_process_that_was_only_slow_comes_back_with_its_holds(fresh_database: 
             assert row == (2,)
         charge = await loop.settle(hold, desk.facts())
         assert charge.charged == ONE
-        await loop.void(await loop.admit(quota_ids=chain, bound=ONE))
+        await loop.void(await loop.admit(wish(chain, ONE)))
 
     play(fresh_database, story)
 
@@ -326,7 +326,7 @@ def test_a_process_that_comes_back_after_its_holds_were_settled_by_hand_loses_no
     release = "SELECT allocations_settle_by_hand(id, %s, %s, 4, NULL) FROM allocations_meterworker"
 
     async def story(loop: SyncLoop) -> None:
-        hold = await loop.admit(quota_ids=chain, bound=Decimal(4))
+        hold = await loop.admit(wish(chain, Decimal(4)))
         async with await psycopg.AsyncConnection.connect(fresh_database.url, autocommit=True) as other:
             with pytest.raises(psycopg.Error, match="may still settle this itself"):
                 await other.execute(release, chain)
@@ -335,7 +335,7 @@ def test_a_process_that_comes_back_after_its_holds_were_settled_by_hand_loses_no
             await other.execute(release, chain)
         charge = await loop.settle(hold, desk.facts())
         assert charge.charged == ONE
-        await loop.void(await loop.admit(quota_ids=chain, bound=ONE))
+        await loop.void(await loop.admit(wish(chain, ONE)))
 
     play(fresh_database, story)
 
@@ -348,7 +348,7 @@ def test_one_settle_that_breaks_a_rule_does_not_hold_up_the_others(fresh_databas
     chain = desk.chain
 
     async def story(loop: SyncLoop) -> None:
-        holds = [await loop.admit(quota_ids=chain, bound=Decimal(4)) for _ in range(3)]
+        holds = [await loop.admit(wish(chain, Decimal(4))) for _ in range(3)]
         bad = replace(desk.facts(), rate_id=999_999_999)
         results = await asyncio.gather(
             loop.settle(holds[0], desk.facts()),

@@ -18,7 +18,7 @@ from ledger.services import correction_approve, pool_delegate, reversal_propose,
 from teams.errors import WrongState
 from teams.models import AuditEvent, BusinessUnit, User
 from teams.services import business_unit_create
-from tests.allocations.desk import open_desk
+from tests.allocations.desk import open_desk, wish
 from tests.allocations.test_loop import dsn
 from tests.cast import build_company
 from tests.conftest import FreshDatabase
@@ -117,11 +117,11 @@ def test_a_settle_whose_commit_nobody_heard_of_charges_once(fresh_database: Fres
             loop = SyncLoop(at, fresh_database.data / "spool")
             await loop.start()
             try:
-                hold = await loop.admit(quota_ids=chain, bound=Decimal(4))
+                hold = await loop.admit(wish(chain, Decimal(4)))
                 line.cut_after(lambda answer: b"granted" in answer)
                 charge = await loop.settle(hold, desk.facts())
                 assert (charge.charged, charge.overage) == (Decimal(1), Decimal(0))
-                await loop.void(await loop.admit(quota_ids=chain, bound=Decimal(4)))
+                await loop.void(await loop.admit(wish(chain, Decimal(4))))
             finally:
                 await loop.stop()
 

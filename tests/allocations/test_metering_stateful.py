@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from pytest_django import DjangoDbBlocker
 
-from allocations.metering.types import Hold
-from allocations.metering.wire import settle_row
-from allocations.models import Quota
+from allocations.metering.types import Hold, Wish
+from allocations.metering.wire import is_beyond, settle_row, wish_row
+from allocations.models import Quota, QuotaKey
 from allocations.selectors.unsettled import LostHold, lost_holds
-from allocations.services import grant_make, hold_charge, hold_release, key_issue
+from allocations.services import KeyLimits, grant_make, hold_charge, hold_release, key_issue
 from ledger.checks import breaches
 from ledger.models import RateSource, Tier, UsageRecord
 from ledger.money import usd
-from ledger.selectors import balance
+from ledger.selectors import balance, today
 from ledger.services import rate_approve, rate_propose, usage_post, year_fund
 from teams.errors import Refused
 from teams.models import Role, User
@@ -30,8 +30,9 @@ from teams.services import role_grant, user_create
 from tests import databases
 from tests.allocations.desk import Desk, open_desk
 
-LIMIT, CAP = Decimal(10), Decimal(6)
+LIMIT, CAP, DAY_CAP, TOKEN_LIMIT = Decimal(10), Decimal(6), Decimal("5.5"), 5_000_000
 micro_dollars = st.integers(min_value=1, max_value=4_000_000)
+token_counts = st.integers(min_value=1, max_value=3_000_000)
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,7 @@ def desk(
 ) -> Iterator[Desk]:
     with server_databases.cloned() as name, django_db_blocker.unblock(), databases.used_by_django(name):
         desk = open_desk()
+        year_fund(actor=desk.actor, amount=usd("1000000"), reason="Enough for every example")
         # Crashed processes were last seen two hours ago.
         prices: Any = {"input_price": Decimal(1), "output_price": Decimal(3), "source": RateSource.NEGOTIATED}
         then = datetime(2019, 1, 1, tzinfo=UTC)
@@ -50,7 +52,7 @@ def desk(
 
 
 class Metering(RuleBasedStateMachine):
-    """One line of 10 dollars, a key capped at 6, one gateway process."""
+    """One line of 10 dollars, a key capped at 6 in all, 5.50 a day and 5 million tokens, one gateway process."""
 
     desk: Desk
     finance: User
@@ -61,16 +63,19 @@ class Metering(RuleBasedStateMachine):
         allocation = grant_make(
             actor=actor, team_name="Blue", amount=usd(str(LIMIT)), tier=Tier.STANDARD, reason="Example"
         )
-        key, secret = key_issue(actor=actor, allocation=allocation, name="k", cap=CAP)
+        limits = KeyLimits(cap=CAP, day_cap=DAY_CAP, tokens=TOKEN_LIMIT)
+        key, secret = key_issue(actor=actor, allocation=allocation, name="k", limits=limits)
         self.at = Desk(actor, allocation, allocation.lines.get(), desk.model, desk.rate, key, secret)
-        self.chain = self.at.chain
+        self.chain = (*self.at.chain, self._day_of(key))
         self.spent, self.posted = Decimal(0), Decimal(0)
+        self.tokens_spent = 0
         self.open = True
         self.holds: dict[UUID, Hold] = {}
         self.settled: list[dict[str, Any]] = []
         self.by_hand = 0
         self.lost: list[Hold] = []
         self.unsettled: dict[UUID, Decimal] = {}
+        self.tokens_unsettled: dict[UUID, int] = {}
         self._new_process()
 
     @property
@@ -79,7 +84,25 @@ class Metering(RuleBasedStateMachine):
 
     @property
     def room(self) -> Decimal:
-        return min(LIMIT, CAP) - self.spent - self.held
+        return min(LIMIT, CAP, DAY_CAP) - self.spent - self.held
+
+    @property
+    def tokens_held(self) -> int:
+        return sum((hold.tokens for hold in self.holds.values()), sum(self.tokens_unsettled.values()))
+
+    @property
+    def token_room(self) -> int:
+        return TOKEN_LIMIT - self.tokens_spent - self.tokens_held
+
+    def _day_of(self, key: QuotaKey) -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT allocations_window(%s, 'day', %s)", [key.pk, today()])
+            quota: int = cursor.fetchone()[0]
+        return quota
+
+    def _hold(self, amount: Decimal, tokens: int) -> None:
+        hold = Hold(uuid4(), self.worker, self.chain, amount, tokens, datetime.now(UTC), Decimal(0))
+        self.holds[hold.request_id] = hold
 
     def _new_process(self) -> None:
         self.worker, self.epoch = uuid4(), 1
@@ -105,29 +128,35 @@ class Metering(RuleBasedStateMachine):
             answer: dict[str, Any] = orjson.loads(cursor.fetchone()[0])
         return answer
 
-    @rule(bounds=st.lists(micro_dollars, min_size=1, max_size=5))
-    def admit(self, bounds: list[int]) -> None:
-        amounts = [Decimal(bound) / 1_000_000 for bound in bounds]
-        answer = self._meter(admits=[{"quotas": self.chain, "bound": str(a), "least": None} for a in amounts])
-        for amount, granted in zip(amounts, answer["granted"], strict=True):
-            if self.open and amount <= self.room:
-                assert Decimal(granted) == amount
-                hold = Hold(uuid4(), self.worker, self.chain, amount, datetime.now(UTC), Decimal(0))
-                self.holds[hold.request_id] = hold
-            else:
-                assert granted is None
+    def _wish(self, bound: Decimal, tokens: int, least: Decimal | None = None) -> dict[str, Any]:
+        wish = Wish(self.chain, bound, tokens, datetime.now(UTC), least, None if least is None else 1)
+        return wish_row(wish)
 
-    @rule(bound=micro_dollars, least=micro_dollars)
-    def admit_what_is_left(self, bound: int, least: int) -> None:
+    @rule(calls=st.lists(st.tuples(micro_dollars, token_counts), min_size=1, max_size=5))
+    def admit(self, calls: list[tuple[int, int]]) -> None:
+        wanted = [(Decimal(bound) / 1_000_000, tokens) for bound, tokens in calls]
+        answer = self._meter(admits=[self._wish(*one) for one in wanted])
+        for (amount, tokens), granted, blocked in zip(wanted, answer["granted"], answer["blockers"], strict=True):
+            if not self.open:
+                assert (granted, blocked[1]) == (None, "closed")
+            elif amount > self.room:
+                assert (granted, blocked) == (None, [self.chain[2], "money", None])
+            elif tokens > self.token_room:
+                assert (granted, blocked) == (None, [self.chain[1], "tokens", None])
+            else:
+                assert (Decimal(granted[0]), granted[1], blocked) == (amount, tokens, None)
+                self._hold(amount, tokens)
+
+    @rule(bound=micro_dollars, least=micro_dollars, tokens=token_counts)
+    def admit_what_is_left(self, bound: int, least: int, tokens: int) -> None:
         amount, floor = sorted((Decimal(bound) / 1_000_000, Decimal(least) / 1_000_000), reverse=True)
-        answer = self._meter(admits=[{"quotas": self.chain, "bound": str(amount), "least": str(floor)}])
+        answer = self._meter(admits=[self._wish(amount, tokens, floor)])
         (granted,) = answer["granted"]
-        if not self.open or self.room < floor:
+        if not self.open or self.room < floor or self.token_room < 1:
             assert granted is None
             return
-        assert Decimal(granted) == min(amount, self.room)
-        hold = Hold(uuid4(), self.worker, self.chain, Decimal(granted), datetime.now(UTC), Decimal(0))
-        self.holds[hold.request_id] = hold
+        assert (Decimal(granted[0]), granted[1]) == (min(amount, self.room), min(tokens, self.token_room))
+        self._hold(Decimal(granted[0]), granted[1])
 
     @precondition(lambda self: self.holds)
     @rule(data=st.data())
@@ -136,9 +165,10 @@ class Metering(RuleBasedStateMachine):
         rows = []
         for request_id in chosen:
             hold = self.holds.pop(request_id)
-            tokens = data.draw(st.integers(min_value=0, max_value=int(hold.bound * 1_000_000)))
+            tokens = data.draw(st.integers(min_value=0, max_value=min(int(hold.bound * 1_000_000), hold.tokens)))
             row = settle_row(hold, self.at.facts(input_tokens=tokens))
             self.spent += Decimal(row["cost"])
+            self.tokens_spent += tokens
             rows.append(row)
         self._meter(within=rows)
         self.settled += rows
@@ -146,20 +176,25 @@ class Metering(RuleBasedStateMachine):
     @precondition(lambda self: self.holds)
     @rule(data=st.data(), extra=st.integers(min_value=1, max_value=20_000_000))
     def settle_beyond_the_bound(self, data: st.DataObject, extra: int) -> None:
-        hold = self.holds.pop(data.draw(st.sampled_from(list(self.holds))))
-        row = settle_row(hold, self.at.facts(input_tokens=int(hold.bound * 1_000_000) + extra))
+        request_id = data.draw(st.sampled_from(list(self.holds)))
+        hold = self.holds[request_id]
+        tokens = int(hold.bound * 1_000_000) + extra
+        row = settle_row(hold, self.at.facts(input_tokens=tokens))
+        token_charge = min(tokens, hold.tokens + self.token_room)
+        del self.holds[request_id]
         fits = min(Decimal(row["cost"]), self.room)
         answer = self._meter(beyond=[row])
         assert Decimal(answer["overages"][str(hold.request_id)]) == Decimal(row["cost"]) - fits
         self.spent += fits
-        self.open = self.open and fits == Decimal(row["cost"])
+        self.tokens_spent += token_charge
+        self.open = self.open and fits == Decimal(row["cost"]) and token_charge == tokens
         self.settled.append(row)
 
     @precondition(lambda self: self.settled)
     @rule(data=st.data())
     def settle_again(self, data: st.DataObject) -> None:
         row = data.draw(st.sampled_from(self.settled))
-        self._meter(**{"beyond" if Decimal(row["cost"]) > Decimal(row["bound"]) else "within": [row]})
+        self._meter(**{"beyond" if is_beyond(row) else "within": [row]})
 
     @precondition(lambda self: self.holds)
     @rule(data=st.data())
@@ -170,10 +205,12 @@ class Metering(RuleBasedStateMachine):
     @rule()
     def lose_the_acknowledgement_and_resync(self) -> None:
         # A commit that nobody heard of: the process does not claim this hold afterwards.
-        self._meter(admits=[{"quotas": self.chain, "bound": "0.5", "least": None}])
+        self._meter(admits=[self._wish(Decimal("0.5"), 1000)])
         claimed = [hold for hold in self.holds.values() if hold.worker == self.worker]
         amount = sum((hold.bound for hold in claimed), Decimal(0))
-        truth = [{"quota": quota, "amount": str(amount), "calls": len(claimed)} for quota in self.chain]
+        tokens = sum(hold.tokens for hold in claimed)
+        said = {"amount": str(amount), "tokens": tokens, "calls": len(claimed)}
+        truth = [{"quota": quota, **said} for quota in self.chain]
         with connection.cursor() as cursor:
             cursor.execute("SELECT allocations_fence(%s)", [self.worker])
             self.epoch = cursor.fetchone()[0]
@@ -183,6 +220,7 @@ class Metering(RuleBasedStateMachine):
     def crash(self) -> None:
         for hold in self.holds.values():
             self.unsettled[hold.worker] = self.unsettled.get(hold.worker, Decimal(0)) + hold.bound
+            self.tokens_unsettled[hold.worker] = self.tokens_unsettled.get(hold.worker, 0) + hold.tokens
         self.lost += self.holds.values()
         self.holds = {}
         with connection.cursor() as cursor:
@@ -196,6 +234,7 @@ class Metering(RuleBasedStateMachine):
         lost = self._lost(data)
         hold_release(actor=self.finance, hold=lost, reason="Nothing was used")
         assert self.unsettled.pop(lost.worker_id) == lost.amount
+        self.tokens_unsettled.pop(lost.worker_id)
         self._refused_now(lost)
 
     @precondition(lambda self: self.unsettled)
@@ -206,6 +245,7 @@ class Metering(RuleBasedStateMachine):
         overage = hold_charge(actor=self.finance, hold=lost, cost=cost, model=self.at.model, reason="As billed")
         assert overage == cost - fits
         assert self.unsettled.pop(lost.worker_id) == lost.amount
+        self.tokens_unsettled.pop(lost.worker_id)
         self.spent += fits
         self.by_hand += 1
         self._refused_now(lost)
@@ -227,16 +267,20 @@ class Metering(RuleBasedStateMachine):
         row = settle_row(hold, self.at.facts(input_tokens=micro))
         cost, freed = Decimal(row["cost"]), min(hold.bound, self.unsettled.get(hold.worker, Decimal(0)))
         fits = min(cost, self.room + freed)
-        parts = [None, orjson.dumps([row]).decode()] if cost > hold.bound else [orjson.dumps([row]).decode(), None]
+        tokens_freed = min(hold.tokens, self.tokens_unsettled.get(hold.worker, 0))
+        tokens_fit = min(micro, self.token_room + tokens_freed)
+        parts = [None, orjson.dumps([row]).decode()] if is_beyond(row) else [orjson.dumps([row]).decode(), None]
         with connection.cursor() as cursor:
             cursor.execute("SELECT allocations_replay(%s::bigint[], %s, %s)", [list(self.chain), *parts])
         self.spent += fits
-        self.open = self.open and fits == cost
+        self.tokens_spent += tokens_fit
+        self.open = self.open and fits == cost and tokens_fit == micro
         self.settled.append(row)
         if freed:
             self.unsettled[hold.worker] -= freed
+            self.tokens_unsettled[hold.worker] -= tokens_freed
         if not self.unsettled.get(hold.worker, True):
-            del self.unsettled[hold.worker]
+            del self.unsettled[hold.worker], self.tokens_unsettled[hold.worker]
 
     @rule()
     def post(self) -> None:
@@ -245,8 +289,8 @@ class Metering(RuleBasedStateMachine):
 
     @invariant()
     def quotas_are_as_the_model_says(self) -> None:
-        quotas = Quota.objects.filter(pk__in=self.chain).values_list("spent", "held")
-        assert set(quotas) == {(self.spent, self.held)}
+        quotas = Quota.objects.filter(pk__in=self.chain).values_list("spent", "held", "tokens_spent", "tokens_held")
+        assert set(quotas) == {(self.spent, self.held, self.tokens_spent, self.tokens_held)}
 
     @invariant()
     def the_line_is_as_the_model_says(self) -> None:

@@ -42,7 +42,7 @@ CHANGES: dict[str, tuple[dict[str, str], set[str]]] = {
     "suspend/": ({"reason": "under review"}, SUSPENDERS),
     "keys/new/": ({"name": "another"}, TEAM),
     "keys/{key}/rotate/": ({"newest": "{newest}", "grace": "3600"}, TEAM),
-    "keys/{key}/cap/": ({"cap": "12", "reason": "enough"}, TEAM),
+    "keys/{key}/limits/": ({"cap": "12", "reason": "enough"}, TEAM),
     "keys/{key}/stop/": ({"reason": "leaked", "action": "revoke"}, STOPPERS),
 }
 
@@ -289,13 +289,13 @@ def test_the_cap_of_a_key_is_changed_and_never_below_its_use(budget: Budget) -> 
         f"/allocations/{budget.claims.number}/keys/{budget.test.pk}/",
     )
 
-    refused = client.post(url + "cap/", {"cap": "4.99", "reason": "too much"})
-    client.post(url + "cap/", {"cap": "6", "reason": "a little more"})
+    refused = client.post(url + "limits/", {"cap": "4.99", "reason": "too much"})
+    client.post(url + "limits/", {"cap": "6", "reason": "a little more"})
 
     assert error_beside(refused, "cap") == "The cap is below what the key has spent and holds."
     assert Quota.objects.get(key=budget.test).limit == 6
     assert [row[1:] for row in rows(client.get(url), "History, table")] == [
-        ["Bo Example", "Cap changed", "a little more"],
+        ["Bo Example", "Limits changed", "a little more"],
         ["Bo Example", "Issued", ""],
     ]
 

@@ -9,7 +9,7 @@ import pytest
 
 from allocations.models import Denial
 from allocations.reports.anomalies import anomalies
-from allocations.services import key_cap_set, key_revoke, key_rotate
+from allocations.services import KeyLimits, key_limits_set, key_revoke, key_rotate
 from ledger.models import Account, EntryKind, RateSource
 from ledger.reports.base import Choice, Report, report_of
 from ledger.selectors import today
@@ -305,7 +305,7 @@ class TestAccessAudit:
         )
         rate_approve(actor=company.hana, rate=rate)
         key_rotate(actor=company.ana, key=budget.prod, grace=timedelta(hours=1))
-        key_cap_set(actor=company.ana, key=budget.test, cap=Decimal(9), reason="Enough")
+        key_limits_set(actor=company.ana, key=budget.test, limits=KeyLimits(cap=Decimal(9)), reason="Enough")
         key_revoke(actor=company.ivo, key=budget.test, reason="Leaked")
         role_grant(actor=company.ivo, user=company.bo, role=Role.AUDITOR, reason="Audits with Jo")
         role_withdraw(actor=company.ivo, user=company.bo, role=Role.AUDITOR)
@@ -325,7 +325,7 @@ class TestAccessAudit:
                 "",
             ),
             ("Key rotated", f"triage-prod of {budget.claims.number}", "grace seconds: 3600", "Ana Example", ""),
-            ("Key's cap changed", key, "cap 9 USD", "Ana Example", "Enough"),
+            ("Key's limits changed", key, "cap: 20 to 9", "Ana Example", "Enough"),
             ("Key revoked", key, "", "Ivo Example", "Leaked"),
             ("Role granted", "Bo Example", "role: Auditor (read-only)", "Ivo Example", "Audits with Jo"),
             ("Role withdrawn", "Bo Example", "role: Auditor (read-only)", "Ivo Example", ""),

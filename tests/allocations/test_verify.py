@@ -9,7 +9,7 @@ import pytest
 
 from ledger.checks import breaches
 from ledger.services import usage_post
-from tests.allocations.desk import Desk, open_desk
+from tests.allocations.desk import Desk, open_desk, wish
 from tests.allocations.test_loop import metering
 from tests.conftest import FreshDatabase
 
@@ -22,7 +22,7 @@ def desk(fresh_database: FreshDatabase) -> Desk:
     async def run() -> None:
         async with metering(fresh_database) as loop:
             for _ in range(3):
-                await loop.settle(await loop.admit(quota_ids=chain, bound=Decimal(2)), desk.facts())
+                await loop.settle(await loop.admit(wish(chain, Decimal(2))), desk.facts())
 
     asyncio.run(run())
     usage_post(actor=desk.actor)
@@ -88,6 +88,20 @@ def test_a_quota_that_was_filled_up_by_hand_is_found(desk: Desk, owner_connectio
     assert found() == [
         (1, f"line {code}: spent 2, its usage records say 3"),
         (4, f"line {code}: quota limit 60, the ledger released 50"),
+    ]
+
+
+def test_a_day_that_was_filled_up_by_hand_and_tokens_that_nobody_holds_are_found(
+    desk: Desk, owner_connection: psycopg.Connection
+) -> None:
+    day = owner_connection.execute("SELECT allocations_window(%s, 'day', '2026-01-31')", (desk.key.pk,)).fetchone()
+    assert day is not None
+    owner_connection.execute("UPDATE allocations_quota SET spent = 0.5, tokens_spent = 7 WHERE id = %s", day)
+    owner_connection.execute("UPDATE allocations_quota SET tokens_held = 9 WHERE key_id = %s", (desk.key.pk,))
+    owner_connection.commit()
+    assert found() == [
+        (1, f"quota {desk.key_quota.pk}: held 0 and 9 tokens, its holds sum to 0 and 0 tokens"),
+        (1, f"key {desk.key.pk}, day from 2026-01-31: spent 0.5 and 7 tokens, its usage says 0 and 0 tokens"),
     ]
 
 

@@ -9,7 +9,7 @@ import pytest
 from djmoney.money import Money
 
 from allocations.models import StopBehaviour
-from allocations.services import allocation_create, grant_make, key_issue
+from allocations.services import KeyLimits, allocation_create, grant_make, key_issue
 from ledger.checks import breaches
 from ledger.forms import AdjustmentForm, AmountField, ConvertForm, DelegateForm, FundForm, RateForm
 from ledger.models import Account, AccountBalance, EntryKind, Tier, UsageDay, UsageHour, UsagePosting
@@ -83,7 +83,7 @@ DOORS: dict[str, Door] = {
         reason="x",
         key="x",
     ),
-    "key_issue": lambda b, x: key_issue(actor=b.company.ana, allocation=b.claims, name="x", cap=x),
+    "key_issue": lambda b, x: key_issue(actor=b.company.ana, allocation=b.claims, name="x", limits=KeyLimits(cap=x)),
 }
 
 

@@ -10,7 +10,7 @@ from allocations.metering.loop import SyncLoop
 from ledger.models import Account, EntryKind, JournalEntry, UsagePosting
 from ledger.selectors import balance
 from ledger.services import usage_post
-from tests.allocations.desk import Desk, open_desk
+from tests.allocations.desk import Desk, open_desk, wish
 from tests.allocations.test_loop import metering
 from tests.conftest import FreshDatabase
 from tests.processes import manage
@@ -31,7 +31,7 @@ def call(database: FreshDatabase, desk: Desk, *costs: int) -> None:
                 await _call(loop, dollars)
 
     async def _call(loop: SyncLoop, dollars: int) -> None:
-        hold = await loop.admit(quota_ids=chain, bound=Decimal(1))
+        hold = await loop.admit(wish(chain, Decimal(1)))
         await loop.settle(hold, desk.facts(input_tokens=dollars * 1_000_000))
 
     asyncio.run(run())

@@ -7,7 +7,7 @@ from uuid import uuid4
 from django.core.management.base import CommandParser
 
 from allocations.selectors import allocation_by_number
-from allocations.services import key_issue
+from allocations.services import KeyLimits, key_issue
 from ledger.arguments import amount
 from teams.commands import ContractCommand
 from teams.models import User
@@ -31,6 +31,6 @@ class Command(ContractCommand):
             actor=actor,
             allocation=allocation_by_number(allocation),
             name=name or f"key-{uuid4().hex[:8]}",
-            cap=cap,
+            limits=KeyLimits(cap=cap),
         )
         return {"key": secret, "id": key.pk, "name": key.name}
