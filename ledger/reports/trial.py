@@ -1,16 +1,16 @@
 """The trial balance as the books stood at a time."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar
 
-from django.db.models import Q, QuerySet, Sum
-from django.db.models.functions import Coalesce
 from django.urls import reverse
 
-from ledger.models import Account, AccountClass, Posting
+from ledger.models import Account, AccountBalance, AccountClass, Posting
 from ledger.reports.base import Choice, Column, Filter, Kind, Report, Row, Tie
+from ledger.reports.books import SIDES
 from teams.models import User
 
 ZERO = Decimal(0)
@@ -41,29 +41,50 @@ class TrialBalance(Report):
     def rows(self, choice: Choice, viewer: User) -> Iterator[Row]:
         """Go through the accounts, by class and code."""
         order = {name: place for place, name in enumerate(AccountClass.values)}
-        for account in sorted(_accounts(choice.as_of), key=lambda one: (order[one.account_class], one.code)):
-            yield _row(account)
+        found = _accounts(choice.as_of)
+        for totals in sorted(found, key=lambda one: (order[one.account.account_class], one.account.code)):
+            yield _row(totals)
 
     def ties(self, choice: Choice) -> list[Tie]:
         """Return per currency the debits beside the credits."""
-        sums = Posting.objects.filter(entry__recorded_at__lte=choice.as_of).values("currency").order_by("currency")
-        found = sums.annotate(
-            debits=Coalesce(Sum("amount", filter=Q(amount__gt=0)), ZERO),
-            credits=Coalesce(-Sum("amount", filter=Q(amount__lt=0)), ZERO),
-        )
-        return [Tie("Debits", row["currency"], row["debits"], row["credits"], "the credits") for row in found]
+        sums: dict[str, list[Decimal]] = {}
+        for account in _accounts(choice.as_of):
+            found = sums.setdefault(account.currency, [ZERO, ZERO])
+            found[0] += account.debits
+            found[1] += account.credits
+        return [
+            Tie("Debits", currency, debits, credit, "the credits")
+            for currency, (debits, credit) in sorted(sums.items())
+        ]
 
 
-def _accounts(as_of: datetime) -> QuerySet[Account]:
-    known = Q(postings__entry__recorded_at__lte=as_of)
-    return Account.objects.filter(created_at__lte=as_of).annotate(
-        debits=Coalesce(Sum("postings__amount", filter=known & Q(postings__amount__gt=0)), ZERO),
-        credits=Coalesce(-Sum("postings__amount", filter=known & Q(postings__amount__lt=0)), ZERO),
-    )
+@dataclass(frozen=True, slots=True)
+class _Totals:
+    """An account and all that was debited and credited to it, in its currency."""
+
+    account: Account
+    debits: Decimal
+    credits: Decimal
+
+    @property
+    def currency(self) -> str:
+        return self.account.currency
 
 
-def _row(account: Account) -> Row:
-    debits, credit = account.debits, account.credits  # type: ignore[attr-defined]  # annotated
+def _accounts(as_of: datetime) -> list[_Totals]:
+    """Return what stands on the accounts now, less what was posted after the time: no sum over the whole journal."""
+    later = Posting.objects.filter(entry__recorded_at__gt=as_of).values_list("account").order_by()
+    after = {pk: (debits, credit) for pk, debits, credit in later.annotate(**SIDES)}
+    stored = AccountBalance.objects.filter(account__created_at__lte=as_of).select_related("account")
+    none = (ZERO, ZERO)
+    return [
+        _Totals(row.account, row.debits - after.get(row.pk, none)[0], row.credits - after.get(row.pk, none)[1])
+        for row in stored
+    ]
+
+
+def _row(totals: _Totals) -> Row:
+    account, debits, credit = totals.account, totals.debits, totals.credits
     cells = (
         account.code,
         account.name,

@@ -16,6 +16,7 @@ from ledger.reports.forms import ChoiceForm
 from ledger.reports.shown import figure_data, is_number, shown_rows
 from ledger.reports.usage import RECORD_COLUMNS, record_rows
 from ledger.selectors.entry_usage import EntryUsage, entry_records, entry_usage
+from ledger.snapshot import snapshot
 from ledger.streams import FileStream
 from teams.access import UserRequest, find_or_404, members_only, visible_or_404
 from teams.paging import page_mark
@@ -69,8 +70,11 @@ def _report(request: UserRequest, slug: str) -> Report:
 def _page(request: UserRequest, found: Report, form: ChoiceForm) -> HttpResponse:
     choice = form.choice
     columns = found.columns(choice)
-    rows = list(shown_rows(columns, islice(found.rows(choice, request.user), ROWS + 1)))
-    figure = found.plot(choice, request.user) if rows else None
+    # Rows, totals and picture of one moment; and outside of a transaction the database would read all rows ahead.
+    with snapshot():
+        rows = list(shown_rows(columns, islice(found.rows(choice, request.user), ROWS + 1)))
+        figure = found.plot(choice, request.user) if rows else None
+        ties = found.ties(choice)
     context = {
         "report": found,
         "form": form,
@@ -78,7 +82,7 @@ def _page(request: UserRequest, found: Report, form: ChoiceForm) -> HttpResponse
         "columns": [(column.heading, is_number(column)) for column in columns],
         "rows": rows[:ROWS],
         "most": ROWS if len(rows) > ROWS else None,
-        "ties": found.ties(choice),
+        "ties": ties,
         "notes": found.notes(choice),
         "plot": figure_data(figure, found.title) if figure else None,
     }
