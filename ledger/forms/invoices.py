@@ -27,7 +27,7 @@ class MonthField(forms.DateField):
 class InvoiceForm(forms.Form):
     """What stands on a provider's invoice, or its credit note."""
 
-    provider = forms.ModelChoiceField(Provider.objects.order_by("name"), label="Provider")
+    provider = forms.ModelChoiceField(Provider.objects.order_by("name"), label="Provider", empty_label="Choose one")
     what = forms.ChoiceField(choices=[(INVOICE, "An invoice"), (CREDIT_NOTE, "A credit note")], label="This is")
     number = forms.CharField(max_length=80, label="Number", help_text="As printed on it.")
     month = MonthField(label="For the usage of", help_text="The month it bills, not the month it was sent in.")
