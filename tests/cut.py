@@ -19,6 +19,7 @@ class Wire:
         self.port: int = self.listener.getsockname()[1]
         self.fits: Callable[[bytes], bool] | None = None
         self.cuts = 0
+        self._lines: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut_after(self, fits: Callable[[bytes], bool]) -> None:
@@ -33,9 +34,17 @@ class Wire:
         with suppress(OSError):
             while True:
                 client, _ = self.listener.accept()
+                self._lines.append(client)
                 server = _to_the_server()
+                self._lines.append(server)
                 threading.Thread(target=self._forth, args=(client, server), daemon=True).start()
                 threading.Thread(target=self._back, args=(server, client), daemon=True).start()
+
+    def close(self) -> None:
+        """Hang up on everybody, also on who came while the server was away."""
+        self.listener.close()
+        for line in self._lines:
+            _hang_up(line)
 
     def _forth(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
@@ -61,7 +70,11 @@ def _to_the_server() -> socket.socket:
     port = url.port or 5432
     if folder.startswith("/"):
         line = socket.socket(socket.AF_UNIX)
-        line.connect(f"{folder}/.s.PGSQL.{port}")
+        try:
+            line.connect(f"{folder}/.s.PGSQL.{port}")
+        except OSError:
+            line.close()
+            raise
         return line
     return socket.create_connection((url.hostname or folder or "127.0.0.1", port))
 
@@ -79,4 +92,4 @@ def wire() -> Iterator[Wire]:
     try:
         yield made
     finally:
-        made.listener.close()
+        made.close()
