@@ -9,7 +9,7 @@ from allocations.gateway.dialect import Ask, Surface
 from allocations.gateway.entries import Book, KeyEntry
 from allocations.gateway.refusal import Denied, Refusal, unavailable
 from allocations.gateway.routing import AUTO, Option, options
-from allocations.gateway.stopped import SPENT, Chain, Needed, stopped_by
+from allocations.gateway.stopped import SPENT, Chain, stopped_by
 from allocations.metering.bounds import most_tokens
 from allocations.metering.types import Hold, Meter, MeterUnavailable, QuotaExhausted, Wish
 from allocations.metering.worst import Worst, largest_cap, worst_case
@@ -37,17 +37,6 @@ class Admitted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Bound:
-    """The worst case of a call at one option or its backups, and the least that it can be cut down to."""
-
-    cost: Decimal
-    tokens: int
-    cap: int
-    least: Decimal | None = None
-    least_tokens: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Desk:
     """Who asks for what, of whom, and when."""
 
@@ -66,24 +55,20 @@ async def admit(desk: Desk, surface: Surface, ask: Ask) -> Admitted:
     choices = _choices(desk, surface, ask)
     windows = await _windows(desk)
     for option in choices:
-        bound = _bound(option, ask)
+        wish = _wish(option, ask, desk, windows)
         try:
-            hold = await desk.meter.admit(_wish(option, desk, windows, bound))
+            hold = await desk.meter.admit(wish)
         except MeterUnavailable:
             raise unavailable() from None
         except QuotaExhausted as stopped:
-            refusal = _refusal(stopped, option, desk, windows, bound)
+            chain = Chain(option.model.tier, option.line.quota_id, desk.key, windows)
+            refusal = stopped_by(stopped, chain, wish, desk.pages)
             if stopped.stop not in SPENT:
                 raise refusal from None
             refusals.append(refusal)
         else:
-            return _admitted(desk, option, hold, ask, bound, choices[0].model.tier if refusals else "")
+            return _admitted(desk, option, hold, ask, wish, choices[0].model.tier if refusals else "")
     raise refusals[0]
-
-
-def _refusal(stopped: QuotaExhausted, option: Option, desk: Desk, windows: dict[int, str], bound: _Bound) -> Refusal:
-    chain = Chain(option.model.tier, option.line.quota_id, desk.key, windows)
-    return stopped_by(stopped, chain, Needed(bound.cost, bound.tokens, bound.least, bound.least_tokens), desk.pages)
 
 
 def _choices(desk: Desk, surface: Surface, ask: Ask) -> list[Option]:
@@ -103,10 +88,19 @@ async def _windows(desk: Desk) -> dict[int, str]:
     }
 
 
-def _wish(option: Option, desk: Desk, windows: dict[int, str], bound: _Bound) -> Wish:
+def _wish(option: Option, ask: Ask, desk: Desk, windows: dict[int, str]) -> Wish:
+    """Return what to have held: the worst case, and where the request names no cap the least that it can do with."""
     own = () if desk.key.quota_id is None else (desk.key.quota_id,)
     chain = (option.line.quota_id, *own, *windows)
-    return Wish(chain, bound.cost, bound.tokens, desk.now, bound.least, bound.least_tokens)
+    worst = _most(option, ask, _cap(option, ask))
+    if ask.demand.output_cap is not None:
+        return Wish(chain, *worst, desk.now)
+    return Wish(chain, *worst, desk.now, *_most(option, ask, option.model.least_output_cap))
+
+
+def _cap(option: Option, ask: Ask) -> int:
+    named = ask.demand.output_cap
+    return option.model.default_output_cap if named is None else named
 
 
 def _because(book: Book, asked: str, *, has_fallen: bool) -> str:
@@ -117,26 +111,10 @@ def _because(book: Book, asked: str, *, has_fallen: bool) -> str:
     return "" if asked in book.models else ServedBecause.ALIAS.value
 
 
-def _bound(option: Option, ask: Ask) -> _Bound:
-    model, named = option.model, ask.demand.output_cap
-    cap = model.default_output_cap if named is None else named
-    cost, tokens = _cost(option, ask, cap), _tokens(option, ask, cap)
-    if named is not None:
-        return _Bound(cost, tokens, cap)
-    least = model.least_output_cap
-    return _Bound(cost, tokens, cap, _cost(option, ask, least), _tokens(option, ask, least))
-
-
-def _cost(option: Option, ask: Ask, cap: int) -> Decimal:
-    """Return the most that a call can cost, whichever of the candidates answers."""
-    own = worst_of(option, ask, cap).cost
-    return max(own, *(worst_of(backup, ask, cap).cost for backup in option.backups)) if option.backups else own
-
-
-def _tokens(option: Option, ask: Ask, cap: int) -> int:
-    """Return the most tokens that a call can use, whichever of the candidates answers."""
-    own = _tokens_of(option, ask, cap)
-    return max(own, *(_tokens_of(backup, ask, cap) for backup in option.backups)) if option.backups else own
+def _most(option: Option, ask: Ask, cap: int) -> tuple[Decimal, int]:
+    """Return the most that a call can cost, and the most tokens, whichever of the candidates answers."""
+    candidates = (option, *option.backups)
+    return max(worst_of(one, ask, cap).cost for one in candidates), max(_tokens_of(one, ask, cap) for one in candidates)
 
 
 def _tokens_of(option: Option, ask: Ask, cap: int) -> int:
@@ -150,9 +128,9 @@ def worst_of(option: Option, ask: Ask, cap: int) -> Worst:
     return worst_case(demand, option.rate.steps, context_window=model.context_window, output_cap=cap)
 
 
-def _admitted(desk: Desk, option: Option, hold: Hold, ask: Ask, bound: _Bound, fell_from: str) -> Admitted:
-    is_cut = hold.bound < bound.cost or hold.tokens < bound.tokens
-    cap = min(_cap_within(one, ask, hold) for one in (option, *option.backups)) if is_cut else bound.cap
+def _admitted(desk: Desk, option: Option, hold: Hold, ask: Ask, wish: Wish, fell_from: str) -> Admitted:
+    is_cut = hold.bound < wish.bound or hold.tokens < wish.tokens
+    cap = min(_cap_within(one, ask, hold) for one in (option, *option.backups)) if is_cut else _cap(option, ask)
     because = _because(desk.book, ask.model, has_fallen=bool(fell_from))
     inserted = cap if ask.demand.output_cap is None else None
     return Admitted(desk.key, desk.book, option, hold, cap, inserted, fell_from, because)

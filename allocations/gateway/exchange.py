@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import aiohttp
 
 from allocations.gateway.dialect import Reading
-from allocations.gateway.refusal import Kind, Refusal
+from allocations.gateway.refusal import Refusal
 from allocations.gateway.relay import Call, ErrorAnswer, Relay
 from allocations.gateway.routing import Option
-from allocations.gateway.upstream import Upstream, UpstreamFailed
+from allocations.gateway.upstream import Upstream, UpstreamFailed, authentication
 
 UNREACHABLE = "unreachable"
 TOO_MANY_REQUESTS = 429
@@ -56,10 +56,10 @@ async def _attempt(
 ) -> _Failure | None:
     """Send a call to one option; None when that was the call's end, whichever."""
     provider, settlement = option.model.provider, call.settlement
-    if provider.credential is None:
-        told = Refusal(Kind.UPSTREAM_BROKEN, f"The credential of provider {provider.name} cannot be read.")
+    try:
+        credential = authentication(provider, call.surface.dialect)
+    except Refusal as told:
         return _Failure(UNREACHABLE, told)
-    credential = call.surface.dialect.credential(provider.credential) if provider.credential else {}
     body = outgoing(option.model.upstream_name)
     settlement.is_sent = True
     try:

@@ -11,7 +11,7 @@ from allocations.gateway.entries import KeyEntry
 from allocations.gateway.metered import Hook
 from allocations.gateway.outlet import answer
 from allocations.gateway.refusal import Kind, Refusal
-from allocations.gateway.relay import CUT, CUT_SHORT, REDIRECTED, TooLong, refused_credential
+from allocations.gateway.relay import CUT, REDIRECTED, CutAt, refused_credential, whole_of
 from allocations.gateway.request import Receive, Request, Send, read_body
 from allocations.gateway.routing import options
 from allocations.gateway.upstream import UpstreamFailed, authentication, passed_on
@@ -42,20 +42,11 @@ async def _pass(response: aiohttp.ClientResponse, model: str, request: Request, 
     if 300 <= response.status < 400:
         raise Refusal(Kind.UPSTREAM_BROKEN, REDIRECTED)
     try:
-        body = await _read(response)
-    except CUT_SHORT:
+        body = await whole_of(response, MOST_ANSWER_BYTES)
+    except CutAt:
         raise Refusal(Kind.UPSTREAM_BROKEN, CUT) from None
     if response.status == 401:
         raise refused_credential(request)
     request.has_answer = True
     ours = [(b"x-request-id", request.id.encode()), (b"x-tank-model", model.encode()), (b"x-tank-cost", b"0")]
     await answer(send, response.status, [*passed_on(response.raw_headers), *ours], body)
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    while chunk := await response.content.readany():
-        body += chunk
-        if len(body) > MOST_ANSWER_BYTES:
-            raise TooLong
-    return bytes(body)

@@ -90,8 +90,8 @@ class Relay:
     async def read_error(self, response: aiohttp.ClientResponse) -> ErrorAnswer:
         """Read a provider's error without passing it on. Raises Refusal when it does not come whole."""
         try:
-            body = await _whole(response, MOST_ERROR_BYTES)
-        except _CutAt:
+            body = await whole_of(response, MOST_ERROR_BYTES)
+        except CutAt:
             raise Refusal(Kind.UPSTREAM_BROKEN, CUT) from None
         decoded = _decoded(response, body)
         headers, body = _as_sent(response, body, decoded)
@@ -107,8 +107,8 @@ class Relay:
 
     async def _pass_whole(self, response: aiohttp.ClientResponse) -> None:
         try:
-            body = await _whole(response, self._call.limits.answer_bytes)
-        except _CutAt as cut:
+            body = await whole_of(response, self._call.limits.answer_bytes)
+        except CutAt as cut:
             await self._settlement.part(Reading(), cut.size)
             raise Refusal(Kind.UPSTREAM_BROKEN, CUT) from None
         decoded = _decoded(response, body)
@@ -124,7 +124,7 @@ class Relay:
         return Reading() if document is None else self._call.surface.read(document)
 
 
-class _CutAt(Exception):
+class CutAt(Exception):
     """An answer broke off after so many bytes."""
 
     def __init__(self, size: int) -> None:
@@ -132,7 +132,8 @@ class _CutAt(Exception):
         self.size = size
 
 
-async def _whole(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+async def whole_of(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+    """Read an answer to its end. Raises CutAt when it breaks off or is larger than `most_bytes`."""
     parts, size = [], 0
     try:
         while chunk := await response.content.readany():
@@ -141,7 +142,7 @@ async def _whole(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
             if size > most_bytes:
                 raise TooLong
     except CUT_SHORT:
-        raise _CutAt(size) from None
+        raise CutAt(size) from None
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

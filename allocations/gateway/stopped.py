@@ -7,7 +7,7 @@ from typing import Any
 
 from allocations.gateway.entries import KeyEntry
 from allocations.gateway.refusal import Denied, Kind, Refusal
-from allocations.metering.types import QuotaExhausted, Standing, Stop
+from allocations.metering.types import QuotaExhausted, Standing, Stop, Wish
 from allocations.models import DenialReason, Window
 from ledger.money import CURRENCY, plain, show
 
@@ -20,16 +20,6 @@ RATES = {
     Stop.TOKENS_PER_MINUTE: "tokens a minute",
 }
 WINDOWS = {Window.DAY.value: "daily", Window.MONTH.value: "monthly"}
-
-
-@dataclass(frozen=True, slots=True)
-class Needed:
-    """What a call would have had held, and the least that it could have been cut down to; money in USD."""
-
-    bound: Decimal
-    tokens: int
-    least: Decimal | None
-    least_tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +50,11 @@ class Chain:
         return f"key:{self.key.name}:{window}" if window else f"key:{self.key.name}"
 
 
-def stopped_by(stopped: QuotaExhausted, chain: Chain, needed: Needed, pages: str) -> Refusal:
+def stopped_by(stopped: QuotaExhausted, chain: Chain, wish: Wish, pages: str) -> Refusal:
     """Return the refusal of a call that a quota stopped."""
     if stopped.stop is Stop.CLOSED:
         return _closed(stopped, chain)
-    return _exhausted(stopped, chain, needed, pages) if stopped.stop in SPENT else _too_fast(stopped, chain, needed)
+    return _exhausted(stopped, chain, wish, pages) if stopped.stop in SPENT else _too_fast(stopped, chain, wish)
 
 
 def _closed(stopped: QuotaExhausted, chain: Chain) -> Refusal:
@@ -76,26 +66,26 @@ def _closed(stopped: QuotaExhausted, chain: Chain) -> Refusal:
     return Refusal(Kind.FORBIDDEN, words, denied=Denied(denied.value, key.id))
 
 
-def _too_fast(stopped: QuotaExhausted, chain: Chain, needed: Needed) -> Refusal:
+def _too_fast(stopped: QuotaExhausted, chain: Chain, wish: Wish) -> Refusal:
     seconds = min(max(math.ceil(stopped.seconds or 0), 1), LONGEST_WAIT_SECONDS)
     message = f"Key {chain.key.name} has reached its limit of {RATES[stopped.stop]}. Try again in {seconds} s."
-    denied = Denied(DenialReason.RATE_LIMIT.value, chain.key.id, needed.bound)
+    denied = Denied(DenialReason.RATE_LIMIT.value, chain.key.id, wish.bound)
     wait = (b"retry-after", str(seconds).encode())
     return Refusal(Kind.TOO_FAST, message, parameter=stopped.stop.value, headers=(wait,), denied=denied)
 
 
-def _exhausted(stopped: QuotaExhausted, chain: Chain, needed: Needed, pages: str) -> Refusal:
+def _exhausted(stopped: QuotaExhausted, chain: Chain, wish: Wish, pages: str) -> Refusal:
     standing, name = stopped.standing, chain.name(stopped.quota_id)
     page = f"{pages}/allocations/{chain.key.allocation.id}/"
     words = _of_money if stopped.stop is Stop.MONEY else _of_tokens
-    message = f"Budget exhausted: this call may {words(standing, needed, name)}. Ask for more at {page}"
+    message = f"Budget exhausted: this call may {words(standing, wish, name)}. Ask for more at {page}"
     details: dict[str, Any] = {
         "budget": chain.label(stopped.quota_id),
         "allocation": chain.key.allocation.number,
-        **(_money(standing, needed) if stopped.stop is Stop.MONEY else _tokens(standing, needed)),
+        **(_money(standing, wish) if stopped.stop is Stop.MONEY else _tokens(standing, wish)),
         "ask_at": page,
     }
-    denied = Denied(_reason(stopped, chain).value, chain.key.id, needed.bound)
+    denied = Denied(_reason(stopped, chain).value, chain.key.id, wish.bound)
     return Refusal(Kind.BUDGET, message, details=details, headers=_remaining(stopped), denied=denied)
 
 
@@ -110,47 +100,47 @@ def _remaining(stopped: QuotaExhausted) -> tuple[tuple[bytes, bytes], ...]:
     return () if standing.limit is None else ((b"x-tank-remaining", plain(standing.available).encode()),)
 
 
-def _of_money(standing: Standing, needed: Needed, name: str) -> str:
+def _of_money(standing: Standing, wish: Wish, name: str) -> str:
     limit = standing.limit if standing.limit is not None else standing.spent + standing.held
     return (
-        f"cost up to {show(_least(needed))}, and {name} has {show(standing.available)} of {show(limit)} left "
+        f"cost up to {show(_least(wish))}, and {name} has {show(standing.available)} of {show(limit)} left "
         f"({show(standing.spent)} spent, {show(standing.held)} held by calls in flight)"
     )
 
 
-def _of_tokens(standing: Standing, needed: Needed, name: str) -> str:
+def _of_tokens(standing: Standing, wish: Wish, name: str) -> str:
     return (
-        f"use up to {_least_tokens(needed):,} tokens, and {name} has {standing.tokens_available:,} of "
+        f"use up to {_least_tokens(wish):,} tokens, and {name} has {standing.tokens_available:,} of "
         f"{standing.token_limit:,} tokens left ({standing.tokens_spent:,} spent, {standing.tokens_held:,} held by "
         "calls in flight)"
     )
 
 
-def _money(standing: Standing, needed: Needed) -> dict[str, Any]:
+def _money(standing: Standing, wish: Wish) -> dict[str, Any]:
     return {
         "currency": CURRENCY,
         "limit": plain(standing.limit if standing.limit is not None else standing.spent + standing.held),
         "spent": plain(standing.spent),
         "held": plain(standing.held),
         "remaining": plain(standing.available),
-        "needed": plain(_least(needed)),
+        "needed": plain(_least(wish)),
     }
 
 
-def _tokens(standing: Standing, needed: Needed) -> dict[str, Any]:
+def _tokens(standing: Standing, wish: Wish) -> dict[str, Any]:
     return {
         "unit": "tokens",
         "limit": standing.token_limit,
         "spent": standing.tokens_spent,
         "held": standing.tokens_held,
         "remaining": standing.tokens_available,
-        "needed": _least_tokens(needed),
+        "needed": _least_tokens(wish),
     }
 
 
-def _least(needed: Needed) -> Decimal:
-    return needed.bound if needed.least is None else needed.least
+def _least(wish: Wish) -> Decimal:
+    return wish.bound if wish.least is None else wish.least
 
 
-def _least_tokens(needed: Needed) -> int:
-    return needed.tokens if needed.least_tokens is None else needed.least_tokens
+def _least_tokens(wish: Wish) -> int:
+    return wish.tokens if wish.least_tokens is None else wish.least_tokens

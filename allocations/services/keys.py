@@ -23,6 +23,9 @@ from teams.models import User
 from teams.services import audit_record
 
 LONGEST_GRACE = timedelta(days=30)
+# Of the limits, what stands on the key, and what stands on its own quota beside the totals.
+RECURRING = ("day_cap", "month_cap", "day_tokens", "month_tokens")
+RATES = ("requests_per_minute", "tokens_per_minute", "calls_at_once")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +100,12 @@ def _require_limits(limits: KeyLimits) -> None:
 
 def _recurring(limits: KeyLimits) -> dict[str, Any]:
     """Return what stands on the key: the caps that each day's and month's quota starts with."""
-    return {name: getattr(limits, name) for name in ("day_cap", "month_cap", "day_tokens", "month_tokens")}
+    return {name: getattr(limits, name) for name in RECURRING}
 
 
 def _lasting(limits: KeyLimits) -> dict[str, Any]:
     """Return what stands on the key's own quota: its totals and its rates."""
-    rates = ("requests_per_minute", "tokens_per_minute", "calls_at_once")
-    return {"limit": limits.cap, "token_limit": limits.tokens} | {name: getattr(limits, name) for name in rates}
+    return {"limit": limits.cap, "token_limit": limits.tokens} | {name: getattr(limits, name) for name in RATES}
 
 
 def _require_lines(allocation: Allocation, models: Sequence[AiModel]) -> None:
@@ -173,8 +175,8 @@ def key_limits_set(*, actor: User, key: QuotaKey, limits: KeyLimits, reason: str
 def limits_of(key: QuotaKey) -> KeyLimits:
     """Return a key's limits as they are."""
     key, quota = QuotaKey.objects.get(pk=key.pk), Quota.objects.get(key=key)
-    rates = {name: getattr(quota, name) for name in ("requests_per_minute", "tokens_per_minute", "calls_at_once")}
-    recurring = {name: getattr(key, name) for name in ("day_cap", "month_cap", "day_tokens", "month_tokens")}
+    rates = {name: getattr(quota, name) for name in RATES}
+    recurring = {name: getattr(key, name) for name in RECURRING}
     return KeyLimits(cap=quota.limit, tokens=quota.token_limit, **recurring, **rates)
 
 
