@@ -12,8 +12,8 @@ from django.db.models.functions import TruncMonth
 
 from ledger.models import AccountBalance, AccountClass, EntryKind, Period, Posting, Provider
 from ledger.money import plain
+from ledger.months import month_of
 from ledger.reports.base import Choice, Column, Filter, Kind, Report, Row, Tie
-from ledger.reports.forms import month_of
 from ledger.reports.links import account_url, report_url
 from ledger.reports.usage_days import ZERO, total, usage_days, usage_notes, usage_ties
 from teams.models import User

@@ -10,6 +10,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.http import QueryDict
 
 from ledger.models import Account, AiModel, FiscalYear, Provider, Tier
+from ledger.months import month_of
 from ledger.reports.base import Choice, Filter, Report
 from ledger.selectors import today
 from teams.models import BusinessUnit, User
@@ -93,12 +94,6 @@ class ChoiceForm(forms.Form):
 def written(moment: datetime) -> str:
     """Write a time as the field `as_of` reads it: ISO 8601 in UTC without a zone."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat()
-
-
-def month_of(day: date) -> tuple[date, date]:
-    """Return the first and the last day of a day's month."""
-    first = day.replace(day=1)
-    return first, (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
 
 
 def periods(day: date) -> list[tuple[str, date, date]]:

@@ -1,8 +1,6 @@
 """Invoice match: what providers invoiced for a month beside what was billed in the ledger and what was metered."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from typing import ClassVar
 
@@ -10,8 +8,8 @@ import plotly.graph_objects as go
 from django.urls import reverse
 
 from ledger.money import plain, show
+from ledger.months import month_of
 from ledger.reports.base import Choice, Column, Filter, Kind, Report, Row, Tie
-from ledger.reports.forms import month_of
 from ledger.reports.links import account_url, report_url
 from ledger.selectors.invoices import Match, billed_by_date, billed_elsewhere, matches
 from teams.models import User
@@ -52,9 +50,9 @@ class InvoiceMatch(Report):
 
     def ties(self, choice: Choice) -> list[Tie]:
         """Return what is billed to the months beside what moved on the Billed accounts in them."""
-        span = _span(choice)
-        moved = billed_by_date(span.first, span.last, provider=choice.provider, as_of=choice.as_of)
-        late, others = billed_elsewhere(span.first, span.last, provider=choice.provider, as_of=choice.as_of)
+        first, last = month_of(choice.starts_on)[0], month_of(choice.ends_on)[1]
+        moved = billed_by_date(first, last, provider=choice.provider, as_of=choice.as_of)
+        late, others = billed_elsewhere(first, last, provider=choice.provider, as_of=choice.as_of)
         billed = sum((match.billed for match in _matches(choice)), ZERO)
         words = f"posted on later days for these months {show(late)}, on these days for other months {show(others)}"
         explained = words if late - others == billed - moved != 0 else ""
@@ -82,16 +80,6 @@ class InvoiceMatch(Report):
         ]
         axes = {"xaxis": {"type": "category"}, "yaxis": {"title": {"text": "USD"}}}
         return go.Figure(bars, {"barmode": "group", **axes})
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    first: date
-    last: date
-
-
-def _span(choice: Choice) -> _Span:
-    return _Span(month_of(choice.starts_on)[0], month_of(choice.ends_on)[1])
 
 
 def _matches(choice: Choice) -> list[Match]:

@@ -5,13 +5,14 @@ may carry a later date, when the invoice came after the month was closed. A reve
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 
 from django.db.models import Case, DateField, F, Q, QuerySet, Sum, When
 from django.db.models.functions import Cast, Coalesce, TruncMonth
 
 from ledger.models import AccountClass, EntryKind, InvoiceState, Posting, Provider, ProviderInvoice
+from ledger.months import month_of
 
 ZERO = Decimal(0)
 COUNTED = (InvoiceState.ENTERED, InvoiceState.AGREED)
@@ -69,7 +70,7 @@ class Match:
 
 def matches(first: date, last: date, *, provider: Provider | None = None, as_of: datetime | None = None) -> list[Match]:
     """Return the months from the one of `first` to the one of `last`, by month and provider, where anything is."""
-    span = (first.replace(day=1), _last_day(last))
+    span = (month_of(first)[0], month_of(last)[1])
     invoices = _invoices(span, provider, as_of)
     billed = _sums(_postings(AccountClass.BILLED, provider, as_of), span)
     metered = _sums(_postings(AccountClass.METERED, provider, as_of).filter(_used()), span)
@@ -106,10 +107,6 @@ def invoices_listed(limit: int = 200) -> QuerySet[ProviderInvoice]:
 def invoices_waiting_count() -> int:
     """Return how many invoices wait for a second person."""
     return ProviderInvoice.objects.filter(state=InvoiceState.ENTERED).count()
-
-
-def _last_day(day: date) -> date:
-    return (day.replace(day=1) + timedelta(days=31)).replace(day=1) - timedelta(days=1)
 
 
 def _used() -> Q:

@@ -1,6 +1,5 @@
 """Accounts, fiscal years and the money that comes in at the top: authority, reserve, pools."""
 
-import calendar
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -13,6 +12,7 @@ from djmoney.money import Money
 from ledger.models import Account, AccountBalance, AccountClass, EntryKind, FiscalYear, JournalEntry, Period
 from ledger.models.journal import ENVELOPES
 from ledger.money import CURRENCY, exact_money, show
+from ledger.months import month_of
 from ledger.selectors.journal import authority_account, balance, current_fiscal_year, reserve_account, today
 from ledger.services.posting import Leg, entry_post
 from teams.access import require
@@ -43,12 +43,12 @@ def fiscal_year_open(*, actor: User, first_day: date) -> FiscalYear:
     """Open the fiscal year that starts on a day: twelve monthly periods, its authority and its reserve."""
     last_month = _add_months(first_day, 11)
     year, created = FiscalYear.objects.get_or_create(
-        name=f"FY{last_month.year}", defaults={"starts_on": first_day, "ends_on": _month_end(last_month)}
+        name=f"FY{last_month.year}", defaults={"starts_on": first_day, "ends_on": month_of(last_month)[1]}
     )
     if created:
         months = [_add_months(first_day, place) for place in range(12)]
         Period.objects.bulk_create(
-            Period(fiscal_year=year, starts_on=month, ends_on=_month_end(month)) for month in months
+            Period(fiscal_year=year, starts_on=month, ends_on=month_of(month)[1]) for month in months
         )
         audit_record(actor=actor, verb="fiscal_year.open", target=year)
     account_open(
@@ -276,7 +276,3 @@ def _require_positive(amount: Money) -> None:
 def _add_months(day: date, months: int) -> date:
     place = day.year * 12 + day.month - 1 + months
     return date(place // 12, place % 12 + 1, 1)
-
-
-def _month_end(day: date) -> date:
-    return day.replace(day=calendar.monthrange(day.year, day.month)[1])

@@ -12,6 +12,7 @@ from djmoney.money import Money
 
 from ledger.models import Account, EntryKind, InvoiceState, JournalEntry, Period, PeriodState, Provider, ProviderInvoice
 from ledger.money import exact, exact_money
+from ledger.months import month_of
 from ledger.selectors.invoices import COUNTED, match_of
 from ledger.selectors.journal import today
 from ledger.services.posting import Leg, entry_post
@@ -127,12 +128,11 @@ def _post(invoice: ProviderInvoice, approver: User) -> JournalEntry | None:
 
 def _fact_day(invoice: ProviderInvoice) -> date:
     """Return the month's last day while its period takes it; else the day of issue, after the accrual has ended."""
-    following = (invoice.month + timedelta(days=31)).replace(day=1)
-    last = following - timedelta(days=1)
+    last = month_of(invoice.month)[1]
     period = Period.objects.filter(starts_on__lte=last, ends_on__gte=last).exclude(state=PeriodState.CLOSED)
     if period.exclude(entries__kind=EntryKind.ACCRUAL).exists():
         return min(last, today())
-    return max(invoice.issued_on, following)
+    return max(invoice.issued_on, last + timedelta(days=1))
 
 
 def _locked(invoice: ProviderInvoice) -> ProviderInvoice:

@@ -17,7 +17,7 @@ from ledger.forms import ConfirmForm, ReasonForm
 from ledger.forms.invoices import MONTH, InvoiceForm
 from ledger.models import InvoiceState, ProviderInvoice
 from ledger.money import CURRENCY
-from ledger.reports.forms import month_of
+from ledger.months import month_of
 from ledger.reports.links import report_url
 from ledger.selectors import today
 from ledger.selectors.invoices import invoices_listed, match_of

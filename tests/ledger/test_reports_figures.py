@@ -17,8 +17,8 @@ from django.test.utils import CaptureQueriesContext
 
 from allocations.metering.types import Tokens
 from ledger.models import Account, EntryKind, JournalEntry, Period, Tier
+from ledger.months import month_of
 from ledger.reports.base import Choice, Report, Tie, report_of
-from ledger.reports.forms import month_of
 from ledger.selectors import today
 from ledger.services import usage_post
 from ledger.services.posting import Leg, entry_post
