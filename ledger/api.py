@@ -220,7 +220,10 @@ class ReportList(LedgerView):
                 "title": report.title,
                 "purpose": report.purpose,
                 "group": report.group,
-                "filters": [name for one in Filter if one in report.filters for name in FIELDS[one]],
+                "filters": [
+                    *(name for one in Filter if one in report.filters for name in FIELDS[one]),
+                    *report.own_filters(self.viewer),
+                ],
                 "url": request.build_absolute_uri(reverse("ledger_api:report", args=[report.slug])),
             }
             for report in visible_to(self.viewer)

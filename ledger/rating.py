@@ -102,18 +102,21 @@ def input_size(tokens: TokenCounts) -> int:
 
 def step_for(steps: Sequence[S], input_tokens: int) -> S:
     """Return the step that prices a call with so many tokens of input; `steps` shortest calls first."""
+    if len(steps) == 1:
+        return steps[0]
     return next((step for step in reversed(steps) if step.above_input_tokens < input_tokens), steps[0])
 
 
 def cost(rate: Prices, tokens: TokenCounts) -> Decimal:
     """Return what tokens cost at a rate, in the rate's currency, exact to twelve places."""
-    return (
-        rate.input * tokens.input
-        + rate.cache_read * tokens.cache_read
-        + rate.cache_write_5m * tokens.cache_write_5m
-        + rate.cache_write_1h * tokens.cache_write_1h
-        + rate.output * tokens.output
-    ) / MILLION
+    total = rate.input * tokens.input + rate.output * tokens.output
+    if tokens.cache_read:
+        total += rate.cache_read * tokens.cache_read
+    if tokens.cache_write_5m:
+        total += rate.cache_write_5m * tokens.cache_write_5m
+    if tokens.cache_write_1h:
+        total += rate.cache_write_1h * tokens.cache_write_1h
+    return total / MILLION
 
 
 def price(value: Decimal) -> Decimal:

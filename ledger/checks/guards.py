@@ -3,13 +3,18 @@
 from ledger.checks.base import Check
 
 # Rules by table: what stands here is asked for by name, so that one that was dropped is missed.
+USAGE_NAMED = ["usage_named", "usage_named_id", "usage_named_all"]
 TRIGGERS = {
     "ledger_period": ["period_guard"],
-    "ledger_account": ["account_guard", "account_open"],
+    "ledger_account": ["account_guard", "account_open", *USAGE_NAMED],
     "ledger_journalentry": ["entry_begin", "entry_complete"],
     "ledger_posting": ["posting_apply"],
     "ledger_usageposting": ["usage_posting_begin"],
-    "ledger_rate": ["rate_guard"],
+    "ledger_rate": ["rate_guard", *USAGE_NAMED],
+    "ledger_aimodel": USAGE_NAMED,
+    "ledger_provider": USAGE_NAMED,
+    "teams_team": USAGE_NAMED,
+    "ledger_usagerecord": ["usage_names"],
     "ledger_correction": ["correction_guard", "append_only_table"],
     "ledger_correctionleg": ["correction_leg_guard"],
     "ledger_periodreopening": ["reopening_guard", "append_only_table"],

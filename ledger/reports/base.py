@@ -5,14 +5,15 @@ imports one above it. Pages, CSV, XLSX, JSON and the API are made from this one 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import plotly.graph_objects as go
+from django import forms
 
 from ledger.models import Account, AiModel, Provider, Tier
 from ledger.money import CURRENCY
@@ -78,6 +79,8 @@ class Choice:
     tag: str = ""
     tag_value: str = ""
     account: Account | None = None
+    own: Mapping[str, Any] = field(default_factory=dict)
+    """What was chosen of the report's own filters, by name; None where nothing was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,10 @@ class Report(ABC):
     filters: ClassVar[frozenset[Filter]]
     permission: ClassVar[str] = "ledger.view_ledger"
     currency: ClassVar[str] = CURRENCY  # of every amount; empty when each row names its own
+
+    def own_filters(self, viewer: User) -> dict[str, forms.Field]:
+        """Return the filters that no other report has, by the names that stand in the address."""
+        return {}
 
     @abstractmethod
     def columns(self, choice: Choice) -> Sequence[Column]:

@@ -39,12 +39,13 @@ class ChoiceForm(forms.Form):
     def __init__(self, report: Report, viewer: User, asked: QueryDict) -> None:
         self.report = report
         self.now = datetime.now(UTC)
-        declared = [name for one in Filter for name in FIELDS[one] if one in report.filters]
+        self.own = report.own_filters(viewer)
+        declared = [*(name for one in Filter for name in FIELDS[one] if one in report.filters), *self.own]
         first, last = month_of(today())
         data = {name: asked.get(name, "") for name in declared}
         data |= {n: data[n] or d.isoformat() for n, d in (("from", first), ("to", last)) if n in data}
         super().__init__(data)
-        self.fields.update({name: field for name, field in _fields(viewer).items() if name in declared})
+        self.fields.update({name: field for name, field in _fields(viewer).items() if name in declared} | self.own)
 
     def clean(self) -> dict[str, Any]:
         """Check what fields cannot see alone."""
@@ -69,6 +70,7 @@ class ChoiceForm(forms.Form):
             tier=Tier(data["tier"]) if data.get("tier") else None,
             tag=data.get("tag", ""),
             tag_value=data.get("tag_value", ""),
+            own={name: data.get(name) or None for name in self.own},
             **{name: data.get(name) or None for name in names},
         )
 

@@ -11,6 +11,7 @@ from ledger.selectors.journal import (
     today,
     trial_balance,
 )
+from ledger.selectors.models import models_named
 from ledger.selectors.rates import rate_card_version, rate_in_force, rates_at
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "available_in_reserve",
     "balance",
     "current_fiscal_year",
+    "models_named",
     "rate_card_version",
     "rate_in_force",
     "rates_at",

@@ -4,13 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from django import forms
-from django.contrib import messages
 from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 
 from teams.access import UserRequest
-from teams.errors import Refused
-from teams.forms import form_refuse, form_status
+from teams.acting import done, submitted
+from teams.forms import form_status
 
 Work = Callable[[dict[str, Any]], str]
 
@@ -30,13 +29,6 @@ def act(
 
     `aside` is a template that says where else to go.
     """
-    if request.method == "POST" and form.is_valid():
-        try:
-            done = work(form.cleaned_data)
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            messages.success(request, done)
-            return redirect(back)
+    answer = submitted(request, form, lambda data: done(request, work(data), back))
     context = {"form": form, "title": title, "button": button, "words": words, "back": back, "aside": aside}
-    return render(request, "ledger/act.html", context, status=form_status(form))
+    return answer or render(request, "ledger/act.html", context, status=form_status(form))

@@ -3,10 +3,9 @@
 from typing import Any
 
 from django import forms
-from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
@@ -16,8 +15,8 @@ from ledger.models import Account, Correction, JournalEntry
 from ledger.selectors import desk, today
 from ledger.views.act import act
 from teams.access import UserRequest, allowed_only, find_or_404, members_only
-from teams.errors import Refused
-from teams.forms import form_refuse, form_status
+from teams.acting import done, submitted
+from teams.forms import form_status
 
 
 @require_safe
@@ -36,23 +35,15 @@ def corrections(request: UserRequest) -> HttpResponse:
 def adjustment_new(request: UserRequest) -> HttpResponseBase:
     """Propose an adjustment."""
     form = AdjustmentForm(request.POST or None, initial={"effective_on": today()})
-    if request.method == "POST" and form.is_valid():
-        data = form.cleaned_data
-        try:
-            correction = services.adjustment_propose(
-                actor=request.user,
-                legs=data["legs"],
-                reason=data["reason"],
-                memo=data["memo"],
-                effective_on=data["effective_on"],
-            )
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            messages.success(request, f"{correction} waits for a second person.")
-            return redirect("ledger:correction", pk=correction.pk)
+
+    def work(data: dict[str, Any]) -> HttpResponseBase:
+        said = {name: data[name] for name in ("legs", "reason", "memo", "effective_on")}
+        correction = services.adjustment_propose(actor=request.user, **said)
+        return done(request, f"{correction} waits for a second person.", "ledger:correction", pk=correction.pk)
+
+    answer = submitted(request, form, work)
     context = {"form": form, "codes": Account.objects.order_by("code").values_list("code", "name")}
-    return render(request, "ledger/adjustment_new.html", context, status=form_status(form))
+    return answer or render(request, "ledger/adjustment_new.html", context, status=form_status(form))
 
 
 @allowed_only("ledger.propose_correction")

@@ -4,10 +4,9 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
-from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 from djmoney.money import Money
@@ -23,8 +22,8 @@ from ledger.selectors import today
 from ledger.selectors.invoices import invoices_listed, match_of
 from ledger.views.act import act
 from teams.access import UserRequest, allowed_only, find_or_404, members_only
-from teams.errors import Refused
-from teams.forms import form_refuse, form_status
+from teams.acting import done, submitted
+from teams.forms import form_status
 
 
 @require_safe
@@ -45,14 +44,11 @@ def invoice_new(request: UserRequest) -> HttpResponseBase:
     """Enter an invoice."""
     last_month = (today().replace(day=1) - timedelta(days=1)).strftime(MONTH)
     form = InvoiceForm(request.POST or None, initial={"month": last_month, "issued_on": today()})
-    if request.method == "POST" and form.is_valid():
-        try:
-            invoice = services.invoice_enter(actor=request.user, **_entered(form))
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            messages.success(request, f"{invoice} waits for a second person.")
-            return redirect("ledger:invoice", pk=invoice.pk)
+
+    def work(_: dict[str, Any]) -> HttpResponseBase:
+        invoice = services.invoice_enter(actor=request.user, **_entered(form))
+        return done(request, f"{invoice} waits for a second person.", "ledger:invoice", pk=invoice.pk)
+
     context = {
         "form": form,
         "title": "Enter a provider's invoice",
@@ -60,7 +56,7 @@ def invoice_new(request: UserRequest) -> HttpResponseBase:
         "words": "Nothing is posted yet: a second person compares it with the month and decides.",
         "back": reverse("ledger:invoices"),
     }
-    return render(request, "ledger/act.html", context, status=form_status(form))
+    return submitted(request, form, work) or render(request, "ledger/act.html", context, status=form_status(form))
 
 
 def _entered(form: InvoiceForm) -> dict[str, Any]:
