@@ -1,5 +1,8 @@
 """Pages of people and teams. Each translates the request and makes one service call."""
 
+from functools import partial
+from typing import Any
+
 from django.contrib import messages
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
@@ -9,9 +12,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from teams import selectors, services
 from teams.access import UserRequest, allowed_only, find_or_404, members_only
-from teams.errors import Refused
-from teams.forms import MemberForm, ProfileForm, RemovalForm, RoleForm, form_refuse, form_status
-from teams.models import Membership, Notification, Team, TeamRole, User
+from teams.acting import done, submitted
+from teams.forms import MemberForm, ProfileForm, RemovalForm, RoleForm, form_status
+from teams.models import Membership, Notification, Team, TeamRole
 from teams.paging import page_mark
 
 PAGE = 50
@@ -56,21 +59,19 @@ def notification_open(request: UserRequest, pk: int) -> HttpResponseBase:
 def profile(request: UserRequest) -> HttpResponseBase:
     """Show somebody's own account and let them change their name."""
     form = ProfileForm(request.POST or None, initial={"name": request.user.name})
-    if request.method == "POST" and form.is_valid():
-        try:
-            services.profile_update(actor=request.user, name=form.cleaned_data["name"])
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            messages.success(request, "Your name is changed.")
-            return redirect("teams:profile")
+
+    def work(data: dict[str, Any]) -> HttpResponseBase:
+        services.profile_update(actor=request.user, name=data["name"])
+        return done(request, "Your name is changed.", "teams:profile")
+
+    answer = submitted(request, form, work)
     context = {
         "form": form,
         "roles": request.user.role_grants.order_by("role"),
         "memberships": request.user.memberships.select_related("team__business_unit").order_by("team__name"),
         "units": request.user.units_headed.order_by("name"),
     }
-    return render(request, "teams/profile.html", context, status=form_status(form))
+    return answer or render(request, "teams/profile.html", context, status=form_status(form))
 
 
 @require_safe
@@ -94,46 +95,43 @@ def team_page(request: UserRequest, slug: str) -> HttpResponseBase:
     team = _team(request, slug)
     may_change = request.user.has_perm("teams.change_team", team)
     form = MemberForm(request.POST or None, initial={"role": TeamRole.MEMBER})
-    if request.method == "POST" and form.is_valid():
-        try:
-            user = services.member_add(actor=request.user, team=team, **form.cleaned_data)
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            messages.success(request, f"{user} is in {team} now.")
-            return redirect("teams:team", slug=team.slug)
+
+    def work(data: dict[str, Any]) -> HttpResponseBase:
+        user = services.member_add(actor=request.user, team=team, **data)
+        return done(request, f"{user} is in {team} now.", "teams:team", slug=team.slug)
+
+    answer = submitted(request, form, work)
     context = {"team": team, "members": selectors.members_of(team), "may_change": may_change, "form": form}
-    return render(request, "teams/team.html", context, status=form_status(form))
+    return answer or render(request, "teams/team.html", context, status=form_status(form))
 
 
 @members_only
 def member_page(request: UserRequest, slug: str, user_id: int) -> HttpResponseBase:
     """Change what somebody is in a team, or take them out of it, after saying what that means."""
     team = find_or_404(Team.objects.select_related("business_unit"), request.user, "teams.change_team", slug=slug)
-    membership = get_object_or_404(Membership.objects.select_related("user"), team=team, user_id=user_id)
+    membership = get_object_or_404(Membership.objects.select_related("user", "team"), team=team, user_id=user_id)
     role_form = RoleForm(request.POST if "role" in request.POST else None, initial={"role": membership.role})
     removal_form = RemovalForm(request.POST if "reason" in request.POST else None)
+
     for form, change in ((role_form, _role_change), (removal_form, _removal)):
-        if form.is_bound and form.is_valid():
-            try:
-                messages.success(request, change(request.user, team, membership.user, form.cleaned_data))
-            except Refused as error:
-                form_refuse(form, error)
-            else:
-                return redirect("teams:team", slug=team.slug)
+        work = partial(change, request, membership)
+        if answer := submitted(request, form, work):
+            return answer
     context = {"team": team, "membership": membership, "role_form": role_form, "removal_form": removal_form}
     status = max(form_status(role_form), form_status(removal_form))
     return render(request, "teams/member.html", context, status=status)
 
 
-def _role_change(actor: User, team: Team, user: User, data: dict[str, str]) -> str:
-    membership = services.membership_set(actor=actor, user=user, team=team, role=data["role"])
-    return f"{user} is {membership.get_role_display().lower()} of {team} now."
+def _role_change(request: UserRequest, membership: Membership, data: dict[str, Any]) -> HttpResponseBase:
+    user, team = membership.user, membership.team
+    changed = services.membership_set(actor=request.user, user=user, team=team, role=data["role"])
+    return done(request, f"{user} is {changed.get_role_display().lower()} of {team} now.", "teams:team", slug=team.slug)
 
 
-def _removal(actor: User, team: Team, user: User, data: dict[str, str]) -> str:
-    services.membership_remove(actor=actor, user=user, team=team, reason=data["reason"])
-    return f"{user} is no longer in {team}."
+def _removal(request: UserRequest, membership: Membership, data: dict[str, Any]) -> HttpResponseBase:
+    user, team = membership.user, membership.team
+    services.membership_remove(actor=request.user, user=user, team=team, reason=data["reason"])
+    return done(request, f"{user} is no longer in {team}.", "teams:team", slug=team.slug)
 
 
 def _team(request: UserRequest, slug: str) -> Team:

@@ -4,22 +4,22 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
-from django.contrib import messages
 from django.forms import Form
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from teams import selectors, webhook_services
 from teams.access import UserRequest, allowed_only, find_or_404, members_only
-from teams.errors import Refused
-from teams.forms import DisableForm, NewWebhookForm, SecretForm, WebhookForm, form_refuse, form_status
+from teams.acting import done, pressed, submitted
+from teams.forms import DisableForm, NewWebhookForm, SecretForm, WebhookForm, form_status
 from teams.models import DeliveryState, Team, Webhook, WebhookDelivery
 from teams.paging import page_mark
 
 PAGE = 25
+PAGE_OF_ONE = "teams:webhook"
 REPEATABLE = (DeliveryState.FAILED, DeliveryState.DROPPED)
 DONE = {
     "webhook.create": "Added",
@@ -36,24 +36,22 @@ ROTATE_IDS, DISABLE_IDS = "rotate_%s", "disable_%s"
 
 @never_cache
 @allowed_only("teams.list_webhooks")
-def webhooks(request: UserRequest) -> HttpResponse:
+def webhooks(request: UserRequest) -> HttpResponseBase:
     """Show the webhooks that somebody may see, and add one; its secret is on the answer to that and nowhere else."""
     company = request.user.has_perm("teams.add_webhook")
     teams = list(Team.objects.order_by("name") if company else selectors.teams_led(request.user))
     form = NewWebhookForm(request.POST or None, teams=teams, company=company)
-    if request.method == "POST" and form.is_valid():
-        data = {name: form.cleaned_data[name] for name in ("name", "url", "events")}
-        try:
-            webhook, secret = webhook_services.webhook_create(actor=request.user, team=form.team, **data)
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            return _secret_shown(request, webhook, secret)
-    context = {
-        "webhooks": list(selectors.webhooks_visible_to(request.user)),
-        "form": form,
-        "may_add": company or bool(teams),
-    }
+
+    def work(data: dict[str, Any]) -> HttpResponseBase:
+        asked = {name: data[name] for name in ("name", "url", "events")}
+        return _secret_shown(request, *webhook_services.webhook_create(actor=request.user, team=form.team, **asked))
+
+    return submitted(request, form, work) or _list(request, form, may_add=company or bool(teams))
+
+
+def _list(request: UserRequest, form: NewWebhookForm, *, may_add: bool) -> HttpResponse:
+    found = list(selectors.webhooks_visible_to(request.user))
+    context = {"webhooks": found, "form": form, "may_add": may_add}
     return render(request, "teams/webhooks.html", context, status=form_status(form))
 
 
@@ -65,15 +63,12 @@ def webhook_page(request: UserRequest, pk: int) -> HttpResponseBase:
     if request.method != "POST":
         return _page(request, webhook, part="teams/parts/deliveries.html" if request.headers.get("HX-Request") else "")
     form = WebhookForm(request.POST)
-    if form.is_valid():
-        try:
-            webhook_services.webhook_update(actor=request.user, webhook=webhook, **form.cleaned_data)
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            messages.success(request, f"{form.cleaned_data['name']} is changed.")
-            return redirect("teams:webhook", pk=pk)
-    return _page(request, webhook, form=form)
+
+    def work(data: dict[str, Any]) -> HttpResponseBase:
+        webhook_services.webhook_update(actor=request.user, webhook=webhook, **data)
+        return done(request, f"{data['name']} is changed.", PAGE_OF_ONE, pk=pk)
+
+    return submitted(request, form, work) or _page(request, webhook, form=form)
 
 
 @require_POST
@@ -81,13 +76,12 @@ def webhook_page(request: UserRequest, pk: int) -> HttpResponseBase:
 def webhook_test(request: UserRequest, pk: int) -> HttpResponseBase:
     """Send a test event; the log says within seconds what came of it."""
     webhook = _webhook(request, pk)
-    try:
+
+    def work() -> str:
         webhook_services.webhook_test(actor=request.user, webhook=webhook)
-    except Refused as error:
-        messages.error(request, error.message)
-    else:
-        messages.success(request, "A test event is on its way; the log says what came of it.")
-    return redirect("teams:webhook", pk=pk)
+        return "A test event is on its way; the log says what came of it."
+
+    return pressed(request, work, PAGE_OF_ONE, pk=pk)
 
 
 @never_cache
@@ -100,16 +94,12 @@ def webhook_rotate(request: UserRequest, pk: int) -> HttpResponseBase:
     if form.is_valid() and form.cleaned_data["newest"] != _mark(webhook):
         # A reloaded answer would send the form again and replace the secret that was just shown.
         form.add_error(None, "This webhook got a new secret a moment ago. Look at it again before you rotate.")
-    if form.is_valid():
-        try:
-            secret = webhook_services.webhook_rotate(
-                actor=request.user, webhook=webhook, grace=form.cleaned_data["grace"]
-            )
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            return _secret_shown(request, webhook, secret, rotated=True)
-    return _page(request, webhook, rotate_form=form)
+
+    def work(data: dict[str, Any]) -> HttpResponseBase:
+        secret = webhook_services.webhook_rotate(actor=request.user, webhook=webhook, grace=data["grace"])
+        return _secret_shown(request, webhook, secret, rotated=True)
+
+    return submitted(request, form, work) or _page(request, webhook, rotate_form=form)
 
 
 @require_POST
@@ -118,15 +108,12 @@ def webhook_disable(request: UserRequest, pk: int) -> HttpResponseBase:
     """Stop a webhook, with a reason."""
     webhook = _webhook(request, pk)
     form = DisableForm(request.POST, auto_id=DISABLE_IDS)
-    if form.is_valid():
-        try:
-            webhook_services.webhook_disable(actor=request.user, webhook=webhook, **form.cleaned_data)
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            messages.success(request, f"{webhook.name} is disabled.")
-            return redirect("teams:webhook", pk=pk)
-    return _page(request, webhook, disable_form=form)
+
+    def work(data: dict[str, Any]) -> HttpResponseBase:
+        webhook_services.webhook_disable(actor=request.user, webhook=webhook, **data)
+        return done(request, f"{webhook.name} is disabled.", PAGE_OF_ONE, pk=pk)
+
+    return submitted(request, form, work) or _page(request, webhook, disable_form=form)
 
 
 @require_POST
@@ -134,13 +121,12 @@ def webhook_disable(request: UserRequest, pk: int) -> HttpResponseBase:
 def webhook_enable(request: UserRequest, pk: int) -> HttpResponseBase:
     """Let a disabled webhook be told again."""
     webhook = _webhook(request, pk)
-    try:
+
+    def work() -> str:
         webhook_services.webhook_enable(actor=request.user, webhook=webhook)
-    except Refused as error:
-        messages.error(request, error.message)
-    else:
-        messages.success(request, f"{webhook.name} is told again of what happens from now on.")
-    return redirect("teams:webhook", pk=pk)
+        return f"{webhook.name} is told again of what happens from now on."
+
+    return pressed(request, work, PAGE_OF_ONE, pk=pk)
 
 
 @require_POST
@@ -149,13 +135,12 @@ def delivery_repeat(request: UserRequest, pk: int, delivery: int) -> HttpRespons
     """Send once more what was given up or dropped."""
     webhook = _webhook(request, pk)
     found = get_object_or_404(WebhookDelivery.objects.select_related("webhook"), webhook=webhook, pk=delivery)
-    try:
+
+    def work() -> str:
         webhook_services.delivery_repeat(actor=request.user, delivery=found)
-    except Refused as error:
-        messages.error(request, error.message)
-    else:
-        messages.success(request, "It is on its way again.")
-    return redirect("teams:webhook", pk=pk)
+        return "It is on its way again."
+
+    return pressed(request, work, PAGE_OF_ONE, pk=pk)
 
 
 def _webhook(request: UserRequest, pk: int, permission: str = "teams.change_webhook") -> Webhook:

@@ -3,7 +3,7 @@
 from django import template
 
 from teams.models import AuditEvent
-from teams.verbs import words_of
+from teams.verbs import details_of, words_of
 
 register = template.Library()
 
@@ -12,3 +12,9 @@ register = template.Library()
 def done(event: AuditEvent) -> str:
     """Say in a word or two what was done."""
     return words_of(event.verb)
+
+
+@register.filter
+def details(event: AuditEvent) -> str:
+    """Say what exactly was done; empty where the verb alone says it."""
+    return details_of(event.verb, event.details)
