@@ -1,14 +1,14 @@
 """Getting a call admitted: a hold on the first option whose worst case fits, or what stopped it."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
-from allocations.gateway.catalogue import Catalogue
-from allocations.gateway.dialect import Ask, Surface
+from allocations.gateway.catalogue import Windows
+from allocations.gateway.dialect import Ask
 from allocations.gateway.entries import Book, KeyEntry
 from allocations.gateway.refusal import Denied, Refusal, unavailable
-from allocations.gateway.routing import AUTO, Option, options
+from allocations.gateway.routing import AUTO, Lane, Option, options
 from allocations.gateway.stopped import SPENT, Chain, stopped_by
 from allocations.metering.bounds import most_tokens
 from allocations.metering.types import Hold, Meter, MeterUnavailable, QuotaExhausted, Wish
@@ -18,8 +18,7 @@ from allocations.models.quota import starts_on
 from ledger.models import ServedBecause
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """A call that may go upstream."""
 
     key: KeyEntry
@@ -36,12 +35,11 @@ class Admitted:
     """Why another model than the one asked for is called; of `ServedBecause`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
+class Desk(NamedTuple):
     """Who asks for what, of whom, and when."""
 
     meter: Meter
-    catalogue: Catalogue
+    catalogue: Windows
     book: Book
     key: KeyEntry
     now: datetime
@@ -49,11 +47,11 @@ class Desk:
     """The address of Tank's pages, for people who are told to ask for more."""
 
 
-async def admit(desk: Desk, surface: Surface, ask: Ask) -> Admitted:
+async def admit(desk: Desk, surface: Lane, ask: Ask) -> Admitted:
     """Hold the worst case of a call. Raises Refusal and CatalogueUnavailable."""
     refusals: list[Refusal] = []
     choices = _choices(desk, surface, ask)
-    windows = await _windows(desk)
+    windows = await _windows(desk) if desk.key.windows else {}
     for option in choices:
         wish = _wish(option, ask, desk, windows)
         try:
@@ -71,7 +69,7 @@ async def admit(desk: Desk, surface: Surface, ask: Ask) -> Admitted:
     raise refusals[0]
 
 
-def _choices(desk: Desk, surface: Surface, ask: Ask) -> list[Option]:
+def _choices(desk: Desk, surface: Lane, ask: Ask) -> list[Option]:
     try:
         found = options(desk.book, desk.key, ask.model, surface.dialect.name, desk.now)
     except Refusal as refusal:
@@ -113,18 +111,20 @@ def _because(book: Book, asked: str, *, has_fallen: bool) -> str:
 
 def _most(option: Option, ask: Ask, cap: int) -> tuple[Decimal, int]:
     """Return the most that a call can cost, and the most tokens, whichever of the candidates answers."""
+    if not option.backups:
+        return worst_of(option, ask, cap).cost, _tokens_of(option, ask, cap)
     candidates = (option, *option.backups)
     return max(worst_of(one, ask, cap).cost for one in candidates), max(_tokens_of(one, ask, cap) for one in candidates)
 
 
 def _tokens_of(option: Option, ask: Ask, cap: int) -> int:
-    demand, window = ask.demand_of(option.model.id), option.model.context_window
+    demand, window = ask.demand_of(option.model), option.model.context_window
     return most_tokens(demand, context_window=window, output_cap=cap)
 
 
 def worst_of(option: Option, ask: Ask, cap: int) -> Worst:
     """Return the worst case of a call with an output cap at one option, its backups apart."""
-    demand, model = ask.demand_of(option.model.id), option.model
+    demand, model = ask.demand_of(option.model), option.model
     return worst_case(demand, option.rate.steps, context_window=model.context_window, output_cap=cap)
 
 
@@ -138,6 +138,6 @@ def _admitted(desk: Desk, option: Option, hold: Hold, ask: Ask, wish: Wish, fell
 
 def _cap_within(option: Option, ask: Ask, hold: Hold) -> int:
     """Return the largest output cap per choice that a hold covers at one option, in money and in tokens."""
-    demand, window = ask.demand_of(option.model.id), option.model.context_window
+    demand, window = ask.demand_of(option.model), option.model.context_window
     by_money = largest_cap(demand, option.rate.steps, context_window=window, granted=hold.bound)
     return min(by_money, (hold.tokens - _tokens_of(option, ask, 0)) // demand.choices)

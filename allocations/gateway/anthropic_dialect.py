@@ -120,9 +120,15 @@ COUNT_TOKENS = FreeSurface(ANTHROPIC, "messages/count_tokens")
 class MessageWatch(StreamWatch):
     """Watches `message_start`, deltas and `message_stop`. The usage of deltas is cumulative."""
 
+    __slots__ = ("_usage",)
+
     def __init__(self) -> None:
         super().__init__()
         self._usage: dict[str, Any] = {}
+
+    def is_telling(self, chunk: bytes) -> bool:
+        """Say whether more than content may be in a chunk."""
+        return b"message_" in chunk or b"error" in chunk
 
     def judge(self, data: bytes) -> Verdict:
         """Take note of one event."""
@@ -143,12 +149,12 @@ class MessageWatch(StreamWatch):
 
     def _note_text(self, delta: object) -> None:
         if isinstance(delta, dict):
-            self.text_bytes += sum(text_size(delta[name]) for name in WRITTEN if delta.get(name) is not None)
+            self.written += sum(text_size(delta[name]) for name in WRITTEN if delta.get(name) is not None)
 
     def _note_start(self, message: object) -> None:
         if isinstance(message, dict):
             self._note_usage(message.get("usage"))
-            self.reading.model = _text(message.get("model"))
+            self.noted.model = _text(message.get("model"))
 
     def _note_end(self, event: dict[str, Any]) -> None:
         self._note_usage(event.get("usage"))
@@ -158,8 +164,8 @@ class MessageWatch(StreamWatch):
     def _note_usage(self, block: object) -> None:
         if isinstance(block, dict):
             self._usage = merged(self._usage, block)
-            self.reading.tokens = anthropic_usage(self._usage)
-            self.reading.service_tier = _text(self._usage.get("service_tier"))
+            self.noted.tokens = anthropic_usage(self._usage)
+            self.noted.service_tier = _text(self._usage.get("service_tier"))
 
 
 def _text(value: object) -> str:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import psycopg
 from psycopg.conninfo import make_conninfo
@@ -33,6 +33,14 @@ AWAY = (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError)
 
 class CatalogueUnavailable(Exception):
     """The database cannot be read."""
+
+
+class Windows(Protocol):
+    """Where admission learns what a key's day or month is held against."""
+
+    async def window(self, key_id: int, window: str, starts_on: date) -> int:
+        """Return the quota of a key's day or month, made when it is new. Raises CatalogueUnavailable."""
+        ...
 
 
 class Catalogue:

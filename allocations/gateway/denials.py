@@ -6,6 +6,7 @@ exist, and beyond `MOST_BUCKETS` of them by reasons alone.
 
 import asyncio
 import logging
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -64,6 +65,8 @@ class Denials:
     """The counts of one process."""
 
     def __init__(self, dsn: str) -> None:
+        self.totals: Counter[str] = Counter()
+        """Calls that this process refused, by reason."""
         self._dsn = dsn
         self._counts: dict[Bucket, Count] = {}
         self._task: asyncio.Task[None] | None = None
@@ -82,8 +85,9 @@ class Denials:
 
     def count(self, denied: Denied, *, model: str, asked: str, size: int | None, now: datetime | None = None) -> None:
         """Count a refused call; `model` is a name that Tank knows or "", `asked` what the call said. Never waits."""
+        self.totals[denied.reason] += 1
         now = now or datetime.now(UTC)
-        bucket = Bucket(now.replace(minute=0, second=0, microsecond=0), denied.key_id, denied.reason, model)
+        bucket = Bucket(_hour(now), denied.key_id, denied.reason, model)
         self._add(bucket, Count(1, now, _storable(asked), size, denied.bound))
 
     async def flush(self) -> None:
@@ -115,6 +119,16 @@ class Denials:
                 async with asyncio.timeout(FLUSH_SECONDS):
                     await self._stopping.wait()
             await self.flush()
+
+
+def row_of(denied: Denied, *, model: str, asked: str, size: int | None, now: datetime) -> str:
+    """Return one refused call as `FLUSH` reads it, for whoever writes it at once."""
+    bucket = Bucket(_hour(now), denied.key_id, denied.reason, model)
+    return _rows({bucket: Count(1, now, _storable(asked), size, denied.bound)})
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
 
 
 def _storable(text: str) -> str:

@@ -1,10 +1,11 @@
 """What the gateway asks of a dialect and of its surfaces (paths). A dialect is one file, such as `openai_dialect`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -12,7 +13,7 @@ from allocations.gateway.entries import ModelEntry
 from allocations.gateway.refusal import Refusal, bad_request
 from allocations.gateway.sse import EventSplitter, data_of
 from allocations.metering.bounds import Demand
-from allocations.metering.recall import Trail
+from allocations.metering.openai_models import at_model
 from allocations.metering.types import Tokens
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -27,23 +28,41 @@ class Reading:
     service_tier: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Bounding(Protocol):
+    """What is known of a request at a model beyond what it says."""
+
+    def tightened(self, demand: Demand, model_id: int) -> Demand:
+        """Return the demand at a model."""
+        ...
+
+    def learn(self, model_id: int, tokens: Tokens) -> None:
+        """Take note of what a model counted."""
+        ...
+
+    def forget_words(self) -> None:
+        """Free the memory of the request's words: no further model will be asked about."""
+        ...
+
+
+class Ask(NamedTuple):
     """A request as its surface understands it."""
 
     model: str
     is_stream: bool
     demand: Demand
-    changes: dict[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, Any] = MappingProxyType({})
     """What must be set in the body before it goes upstream."""
     drops_usage: bool = False
     """The client did not ask for the usage event that `changes` orders."""
-    trail: Trail | None = None
-    """How the request begins, where the provider may have counted that before."""
+    trail: Bounding | None = None
+    """What bounds the request at one model otherwise than at others."""
 
-    def demand_of(self, model_id: int) -> Demand:
+    def demand_of(self, model: ModelEntry) -> Demand:
         """Return what the request can use at most at a model."""
-        return self.demand if self.trail is None else self.trail.tightened(self.demand, model_id)
+        demand = self.demand
+        if demand.spared or demand.picture_tokens:
+            demand = at_model(demand, model.upstream_name, model.provider.base_url)
+        return demand if self.trail is None else self.trail.tightened(demand, model.id)
 
 
 class Dialect(ABC):
@@ -119,12 +138,25 @@ class Verdict(Enum):
     """It ends the stream: held back until the settle has committed."""
 
 
+MOST_UNREAD = 16 * 1024
+END_OF_EVENT = b"\n\n"
+
+
 class StreamWatch(ABC):
-    """Watches a streamed answer pass: usage, model, text bytes, and its end. Knows one event at a time."""
+    """Watches a streamed answer pass: usage, model, text bytes, and its end. Knows one event at a time.
+
+    Most chunks only carry text, which matters only if the stream breaks off. They pass unread and are kept, some of
+    them, until somebody asks.
+    """
+
+    __slots__ = (
+        "_is_between_events", "_splitter", "_unread", "_unread_size", "is_error", "is_final", "noted", "tail", "written"
+    )  # fmt: skip
 
     def __init__(self) -> None:
-        self.reading = Reading()
-        self.text_bytes = 0
+        self.noted = Reading()
+        self.written = 0
+        """Bytes of text in what was read."""
         self.tail: bytes | None = None
         """The last event, once it came."""
         self.is_error = False
@@ -132,16 +164,48 @@ class StreamWatch(ABC):
         self.is_final = False
         """The usage is that of the whole answer."""
         self._splitter = EventSplitter()
+        self._unread: list[bytes] = []
+        self._unread_size = 0
+        self._is_between_events = True
 
     @property
     def has_ended(self) -> bool:
         """Say whether the last event came."""
         return self.tail is not None
 
+    @property
+    def reading(self) -> Reading:
+        """Return what the answer says about itself so far."""
+        if self.noted.tokens is None or not (self.is_final or self.has_ended):
+            self._read_up()
+        return self.noted
+
+    @property
+    def text_bytes(self) -> int:
+        """Return how many bytes of text came."""
+        self._read_up()
+        return self.written
+
     def feed(self, chunk: bytes) -> bytes:
         """Take a chunk and return what may go to the client now. Raises sse.EventTooLong."""
+        if self._is_between_events and chunk.endswith(END_OF_EVENT) and not self.is_telling(chunk):
+            self._unread.append(chunk)
+            self._unread_size += len(chunk)
+            if self._unread_size > MOST_UNREAD:
+                self._read_up()
+            return chunk
         passing = [event for event in self._splitter.feed(chunk) if self._may_pass(event)]
+        self._is_between_events = self.tail is None and not self._splitter.pending
         return passing[0] if len(passing) == 1 else b"".join(passing)
+
+    @abstractmethod
+    def is_telling(self, chunk: bytes) -> bool:
+        """Say whether there may be an event in a chunk that has to be read before it passes."""
+
+    def _read_up(self) -> None:
+        unread, self._unread, self._unread_size = b"".join(self._unread), [], 0
+        for event in EventSplitter().feed(unread) if unread else ():
+            self.judge(data_of(event))
 
     def finish(self) -> bytes:
         """Take the end of the bytes: an event that lacks its empty line counts. Returns what may go to the client."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 
+SANDBOX = "sandbox"
+
 
 @dataclass(frozen=True, slots=True)
 class StepEntry:
@@ -69,8 +71,8 @@ class ModelEntry:
         return self.rates[place - 1] if place else None
 
     def speaks(self, dialect: str) -> bool:
-        """Say whether it can be called in a dialect; the sandbox speaks all."""
-        return self.provider.dialect in {dialect, "sandbox"}
+        """Say whether it can be called in a dialect, or in any (empty); the sandbox speaks all."""
+        return not dialect or self.provider.dialect in (dialect, SANDBOX)
 
 
 @dataclass(frozen=True, slots=True)

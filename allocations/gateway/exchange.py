@@ -4,8 +4,8 @@ A backup is tried only when the one before it did no work that could be charged:
 answered that it will not serve now. When none answers, the client hears what the model's own provider said.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import aiohttp
 
@@ -17,8 +17,18 @@ from allocations.gateway.upstream import Upstream, UpstreamFailed, authenticatio
 
 UNREACHABLE = "unreachable"
 TOO_MANY_REQUESTS = 429
-Outgoing = Callable[[str], bytes]
-"""The body for a model that the provider calls by a name."""
+
+
+class Outgoing(Protocol):
+    """What is sent to providers."""
+
+    def body_for(self, name: str) -> bytes:
+        """Return the body for a model that the provider calls by a name."""
+        ...
+
+    def forget(self) -> None:
+        """Free its memory: a provider has answered, and no other one will be asked."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +70,11 @@ async def _attempt(
         credential = authentication(provider, call.surface.dialect)
     except Refusal as told:
         return _Failure(UNREACHABLE, told)
-    body = outgoing(option.model.upstream_name)
+    body = outgoing.body_for(option.model.upstream_name)
     settlement.is_sent = True
     try:
         response = await upstream.post(provider, call.surface.path, call.request, credential, body)
+        del body
     except UpstreamFailed as failure:
         if failure.may_have_cost:
             await settlement.part(Reading(), 0)
@@ -73,6 +84,7 @@ async def _attempt(
     async with response:
         if _may_go_on(response.status, call, is_backup=is_backup):
             return await _turned_away(call, response)
+        outgoing.forget()
         await Relay(call).run(response)
         return None
 

@@ -7,13 +7,14 @@ import aiohttp
 
 from allocations.gateway import body as bodies
 from allocations.gateway.dialect import FreeSurface, named_model
-from allocations.gateway.entries import KeyEntry
+from allocations.gateway.entries import KeyEntry, ModelEntry
 from allocations.gateway.metered import Hook
 from allocations.gateway.outlet import answer
 from allocations.gateway.refusal import Kind, Refusal
 from allocations.gateway.relay import CUT, REDIRECTED, CutAt, refused_credential, whole_of
 from allocations.gateway.request import Receive, Request, Send, read_body
 from allocations.gateway.routing import options
+from allocations.gateway.stats import Trouble
 from allocations.gateway.upstream import UpstreamFailed, authentication, passed_on
 
 MOST_ANSWER_BYTES = 1024 * 1024
@@ -35,18 +36,19 @@ async def call(hook: Hook, surface: FreeSurface, request: Request, key: KeyEntry
     except UpstreamFailed as failure:
         raise failure.refusal from None
     async with response:
-        await _pass(response, model.name, request, send)
+        await _pass(hook, response, model, request, send)
 
 
-async def _pass(response: aiohttp.ClientResponse, model: str, request: Request, send: Send) -> None:
+async def _pass(hook: Hook, response: aiohttp.ClientResponse, model: ModelEntry, request: Request, send: Send) -> None:
     if 300 <= response.status < 400:
         raise Refusal(Kind.UPSTREAM_BROKEN, REDIRECTED)
     try:
         body = await whole_of(response, MOST_ANSWER_BYTES)
     except CutAt:
+        hook.stats.upstream_failed(model.provider.name, Trouble.CUT)
         raise Refusal(Kind.UPSTREAM_BROKEN, CUT) from None
     if response.status == 401:
         raise refused_credential(request)
-    request.has_answer = True
-    ours = [(b"x-request-id", request.id.encode()), (b"x-tank-model", model.encode()), (b"x-tank-cost", b"0")]
+    request.status = response.status
+    ours = [(b"x-request-id", request.id.encode()), (b"x-tank-model", model.name.encode()), (b"x-tank-cost", b"0")]
     await answer(send, response.status, [*passed_on(response.raw_headers), *ours], body)

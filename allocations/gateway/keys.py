@@ -10,30 +10,31 @@ from allocations.models import AllocationState, DenialReason, KeyState
 
 # An exhausted allocation is open for calls: the quota says what is left, and names the budget that stops them.
 OPEN = {AllocationState.ACTIVE.value, AllocationState.EXHAUSTED.value}
+REVOKED, SUSPENDED = KeyState.REVOKED.value, KeyState.SUSPENDED.value
+
+NO_KEY = "No key: send `Authorization: Bearer tank_…` or `x-api-key: tank_…`."
 
 
 async def authenticate(catalogue: Catalogue, secret: str) -> KeyEntry:
     """Return the key of a secret. Raises Refusal when there is none or it may not be used now."""
     if not secret:
-        words = "No key: send `Authorization: Bearer tank_…` or `x-api-key: tank_…`."
-        raise Refusal(Kind.BAD_KEY, words)
+        raise Refusal(Kind.BAD_KEY, NO_KEY)
     digest = secrets.digest(secret)
     key = catalogue.known_key(digest)
     if key is None:
-        # The checksum keeps what was never a key away from the database.
-        if not secrets.is_well_formed(secret):
-            raise _unknown("This is not a Tank key: such keys start with `tank_` and are 43 characters long.")
+        require_well_formed(secret)
         key = await catalogue.key(digest)
     if key is None:
-        raise _unknown("This key is not known to Tank.")
-    _require_usable(key, datetime.now(UTC))
+        raise unknown_key()
+    require_usable(key, datetime.now(UTC))
     return key
 
 
-def _require_usable(key: KeyEntry, now: datetime) -> None:
-    if key.state == KeyState.REVOKED:
+def require_usable(key: KeyEntry, now: datetime) -> None:
+    """Refuse a key that may not spend now, or whose allocation is not open. Raises Refusal."""
+    if key.state == REVOKED:
         raise _bad_key("This key has been revoked.", DenialReason.KEY_REVOKED, key)
-    if key.state == KeyState.SUSPENDED:
+    if key.state == SUSPENDED:
         raise _bad_key("This key is suspended; its team can see why.", DenialReason.KEY_SUSPENDED, key)
     if key.expires_at is not None and key.expires_at <= now:
         raise _bad_key(f"This key expired on {key.expires_at:%Y-%m-%d %H:%M} UTC.", DenialReason.KEY_EXPIRED, key)
@@ -51,6 +52,17 @@ def _require_open(key: KeyEntry, now: datetime) -> None:
         raise _shut(f"Allocation {allocation.number} starts on {allocation.starts_on}.", key)
     if now.date() > allocation.ends_on:
         raise _shut(f"Allocation {allocation.number} ended on {allocation.ends_on}.", key)
+
+
+def require_well_formed(secret: str) -> None:
+    """Refuse what was never a key, before the database is asked. Raises Refusal."""
+    if not secrets.is_well_formed(secret):
+        raise _unknown("This is not a Tank key: such keys start with `tank_` and are 43 characters long.")
+
+
+def unknown_key() -> Refusal:
+    """Make the refusal of a key that Tank does not know."""
+    return _unknown("This key is not known to Tank.")
 
 
 def _bad_key(message: str, reason: DenialReason, key: KeyEntry) -> Refusal:

@@ -46,6 +46,7 @@ SHAPES: dict[Kind, tuple[int, str, str | None]] = {
 # The SDK retries every 429 unless it is told not to.
 NOT_AGAIN: Headers = ((b"x-should-retry", b"false"),)
 DONE = b"[DONE]"
+RESPONSE_SIGNS = (b"response.created", b"response.completed", b"response.incomplete", b"response.failed", b"error")
 
 
 class OpenAi(Dialect):
@@ -120,6 +121,10 @@ class ChatCompletions(Surface):
         return ChatWatch(ask.drops_usage)
 
 
+USAGE: dict[str, Any] = {"include_usage": True}
+USAGE_ORDER = {"stream_options": USAGE}
+
+
 def _usage_order(payload: dict[str, Any]) -> dict[str, Any]:
     """Return what to set so that the stream ends with its usage; nothing when the client ordered that itself."""
     options = payload.get("stream_options")
@@ -127,15 +132,21 @@ def _usage_order(payload: dict[str, Any]) -> dict[str, Any]:
         raise bad_request("`stream_options` must be an object.", "stream_options")
     if options and options.get("include_usage") is True:
         return {}
-    return {"stream_options": (options or {}) | {"include_usage": True}}
+    return {"stream_options": options | USAGE} if options else USAGE_ORDER
 
 
 class ChatWatch(StreamWatch):
     """Watches `chat.completion.chunk` events."""
 
+    __slots__ = ("_drops_usage",)
+
     def __init__(self, drops_usage: bool) -> None:
         super().__init__()
         self._drops_usage = drops_usage
+
+    def is_telling(self, chunk: bytes) -> bool:
+        """Say whether usage, an error or the end may be in a chunk."""
+        return DONE in chunk or b'"usage":{' in chunk or b'"usage": {' in chunk or b'"error"' in chunk
 
     def judge(self, data: bytes) -> Verdict:
         """Take note of one chunk."""
@@ -150,12 +161,12 @@ class ChatWatch(StreamWatch):
         return self._judge_chunk(chunk)
 
     def _judge_chunk(self, chunk: dict[str, Any]) -> Verdict:
-        reading, choices = self.reading, chunk.get("choices")
+        reading, choices = self.noted, chunk.get("choices")
         if not reading.model:
             reading.model = text_of(chunk, "model")
         if isinstance(choices, list):
             for choice in choices:
-                self.text_bytes += _delta_size(choice)
+                self.written += _delta_size(choice)
         if chunk.get("usage") is None:
             return Verdict.PASS
         return self._judge_usage(chunk, is_last=not choices)
@@ -164,8 +175,8 @@ class ChatWatch(StreamWatch):
         tokens = openai_usage(chunk["usage"])
         if tokens is None:
             return Verdict.PASS
-        self.reading.tokens = tokens
-        self.reading.service_tier = text_of(chunk, "service_tier")
+        self.noted.tokens = tokens
+        self.noted.service_tier = text_of(chunk, "service_tier")
         self.is_final = is_last
         return Verdict.DROP if is_last and self._drops_usage else Verdict.PASS
 
@@ -216,6 +227,12 @@ class Responses(Surface):
 class ResponseWatch(StreamWatch):
     """Watches `response.*` events: the last one carries the whole response with its usage."""
 
+    __slots__ = ()
+
+    def is_telling(self, chunk: bytes) -> bool:
+        """Say whether more than a delta may be in a chunk."""
+        return any(sign in chunk for sign in RESPONSE_SIGNS)
+
     def judge(self, data: bytes) -> Verdict:
         """Take note of one event."""
         event = as_object(data) or {}
@@ -228,20 +245,20 @@ class ResponseWatch(StreamWatch):
             case "response.failed":
                 self._note(event.get("response"))
                 self.is_error = True
-                self.is_final = self.reading.tokens is not None
+                self.is_final = self.noted.tokens is not None
                 return Verdict.LAST
             case "error":
                 self.is_error = True
                 return Verdict.LAST
             case str(kind) if kind.endswith(".delta") and event.get("delta") is not None:
-                self.text_bytes += text_size(event["delta"])
+                self.written += text_size(event["delta"])
         return Verdict.PASS
 
     def _note(self, response: object) -> None:
         if isinstance(response, dict):
-            self.reading.tokens = openai_usage(response.get("usage"))
-            self.reading.model = text_of(response, "model") or self.reading.model
-            self.reading.service_tier = text_of(response, "service_tier")
+            self.noted.tokens = openai_usage(response.get("usage"))
+            self.noted.model = text_of(response, "model") or self.noted.model
+            self.noted.service_tier = text_of(response, "service_tier")
 
 
 class Embeddings(Surface):

@@ -5,6 +5,8 @@ from decimal import Decimal
 from enum import Enum, auto
 from typing import Any
 
+HANG_UP = (b"connection", b"close")
+
 
 class Kind(Enum):
     """What went wrong; the dialects know which status, type and code that is."""
@@ -56,6 +58,18 @@ class Refusal(Exception):
 def bad_request(message: str, parameter: str | None = None) -> Refusal:
     """Make the refusal of a request that cannot be understood or priced."""
     return Refusal(Kind.BAD_REQUEST, message, parameter=parameter)
+
+
+def draining() -> Refusal:
+    """Make the refusal of every call that comes to a process which is about to stop."""
+    message = "This gateway is about to stop and takes no calls. Try again: another one answers."
+    return Refusal(Kind.UNAVAILABLE, message, code="draining", headers=((b"retry-after", b"1"), HANG_UP))
+
+
+def given_up() -> Refusal:
+    """Make the answer to a call that a process which stops could not wait for any longer."""
+    message = "This gateway had to stop before the answer was there. What the provider did of it is charged."
+    return Refusal(Kind.UNAVAILABLE, message, code="draining", headers=((b"retry-after", b"1"), HANG_UP))
 
 
 def unavailable() -> Refusal:

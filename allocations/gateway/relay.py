@@ -4,6 +4,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import aiohttp
 
@@ -15,6 +16,7 @@ from allocations.gateway.refusal import Kind, Refusal
 from allocations.gateway.request import Receive, Request, Send
 from allocations.gateway.settlement import Settlement
 from allocations.gateway.sse import EventTooLong
+from allocations.gateway.stats import GatewayStats, Trouble
 from allocations.gateway.upstream import BROKEN, Decoder, Undecodable, passed_on
 
 logger = logging.getLogger(__name__)
@@ -22,6 +24,7 @@ logger = logging.getLogger(__name__)
 MOST_ERROR_BYTES = 1024 * 1024
 CUT = "The provider's answer broke off. Tank charges what is known of it."
 REDIRECTED = "The provider redirected the call, which Tank does not follow."
+STOPPED = "Tank's gateway had to stop before the answer was whole. Tank charges what is known of it."
 LOST = "Tank could not record what this answer used."
 
 
@@ -43,8 +46,7 @@ class ErrorAnswer:
     upstream_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """An admitted call, and the client who waits for its answer."""
 
     surface: Surface
@@ -55,10 +57,17 @@ class Call:
     limits: Limits
     send: Send
     receive: Receive
+    stats: GatewayStats
+
+    def note(self, trouble: Trouble) -> None:
+        """Count what is wrong with the provider that answers."""
+        self.stats.upstream_failed(self.settlement.served.model.provider.name, trouble)
 
 
 class Relay:
     """One answer on its way from a provider to a client."""
+
+    __slots__ = ("_call", "_settlement")
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -92,6 +101,7 @@ class Relay:
         try:
             body = await whole_of(response, MOST_ERROR_BYTES)
         except CutAt:
+            self._call.note(Trouble.CUT)
             raise Refusal(Kind.UPSTREAM_BROKEN, CUT) from None
         decoded = _decoded(response, body)
         headers, body = _as_sent(response, body, decoded)
@@ -109,6 +119,7 @@ class Relay:
         try:
             body = await whole_of(response, self._call.limits.answer_bytes)
         except CutAt as cut:
+            self._call.note(Trouble.CUT)
             await self._settlement.part(Reading(), cut.size)
             raise Refusal(Kind.UPSTREAM_BROKEN, CUT) from None
         decoded = _decoded(response, body)
@@ -116,7 +127,7 @@ class Relay:
         await self._answer(response.status, *_as_sent(response, body, decoded))
 
     async def _answer(self, status: int, headers: HeaderList, body: bytes) -> None:
-        self._call.request.has_answer = True
+        self._call.request.status = status
         await answer(self._call.send, status, [*headers, *said_of(self._call), *self._settlement.tolls], body)
 
     def _reading(self, decoded: bytes | None) -> Reading:
@@ -153,6 +164,8 @@ def _upstream_id(response: aiohttp.ClientResponse) -> str:
 class _StreamRelay:
     """One streamed answer on its way."""
 
+    __slots__ = ("_call", "_content", "_decode", "_limits", "_outlet", "_response", "_settlement", "_watch")
+
     def __init__(self, call: Call, response: aiohttp.ClientResponse) -> None:
         self._call, self._response, self._settlement = call, response, call.settlement
         self._limits, self._content = call.limits, response.content
@@ -163,13 +176,15 @@ class _StreamRelay:
     async def run(self) -> None:
         """Pass the stream on; its last event, or the error that takes its place, waits for the settle's commit."""
         self._settlement.is_streamed = True
-        self._call.request.has_answer = True
+        self._call.request.status = self._response.status
         try:
             await self._outlet.start(self._response.status, self._headers())
-            await self._end(is_cut=not await self._pump())
+            is_cut = not await self._pump()
+            self._note_trouble(is_cut=is_cut)
+            await self._end(is_cut=is_cut)
         except asyncio.CancelledError:
             if not self._settlement.is_done:
-                await self._end(is_cut=True)
+                await self._end(is_cut=True, message=STOPPED)
             raise
         finally:
             self._outlet.close()
@@ -183,31 +198,37 @@ class _StreamRelay:
         was_stuck, drain_seconds = self._outlet.is_stuck, self._limits.drain_seconds
         try:
             async with asyncio.timeout(drain_seconds if was_stuck else None) as patience:
-                with self._outlet.watched(
-                    when_gone=lambda: _hurry(patience, drain_seconds), when_stuck=lambda: _hurry(patience, 0)
-                ):
-                    return await self._pass_chunks()
+                self._outlet.wait(patience, drain_seconds)
+                return await self._pass_chunks()
         except CUT_SHORT:
             if self._outlet.is_stuck and not was_stuck:
                 return await self._pump()
             return False
+        finally:
+            self._outlet.end_wait()
 
     async def _pass_chunks(self) -> bool:
-        content, watch, outlet, decode = self._content, self._watch, self._outlet, self._decode
-        drained = 0
+        content, watch, outlet, drained = self._content, self._watch, self._outlet, 0
+        decode = self._decode if self._decode.is_needed else None
         while drained <= self._limits.drain_bytes:
             chunk = await content.readany()
             if not chunk:
                 await outlet.write(watch.finish())
                 return True
-            await outlet.write(watch.feed(decode(chunk)))
-            if watch.has_ended:
+            await outlet.write(watch.feed(chunk if decode is None else decode(chunk)))
+            if watch.tail is not None:
                 return True
             if outlet.is_gone:
                 drained += len(chunk)
         return False
 
-    async def _end(self, *, is_cut: bool) -> None:
+    def _note_trouble(self, *, is_cut: bool) -> None:
+        if self._watch.is_error:
+            self._call.note(Trouble.ERROR_EVENT)
+        elif not self._outlet.is_gone and (is_cut or not (self._watch.has_ended or self._watch.is_final)):
+            self._call.note(Trouble.CUT)
+
+    async def _end(self, *, is_cut: bool, message: str = CUT) -> None:
         watch = self._watch
         has_all = not is_cut and not watch.is_error and (watch.has_ended or watch.is_final)
         try:
@@ -219,7 +240,7 @@ class _StreamRelay:
             logger.exception("request %s could not be settled", self._call.request.id)
             await self._outlet.finish(self._error_event(Kind.INTERNAL, LOST))
             return
-        await self._outlet.finish(watch.tail or (b"" if has_all else self._error_event(Kind.UPSTREAM_BROKEN, CUT)))
+        await self._outlet.finish(watch.tail or (b"" if has_all else self._error_event(Kind.UPSTREAM_BROKEN, message)))
 
     def _error_event(self, kind: Kind, message: str) -> bytes:
         return self._call.surface.error_event(Refusal(kind, message), self._call.request.id)
@@ -249,11 +270,6 @@ def said_of(call: Call) -> Headers:
     return headers
 
 
-def _hurry(patience: asyncio.Timeout, seconds: float) -> None:
-    with suppress(RuntimeError):  # it came to its end in the same moment
-        patience.reschedule(asyncio.get_running_loop().time() + seconds)
-
-
 async def _exhaust(response: aiohttp.ClientResponse) -> None:
     # A connection whose answer was read to the end can carry the next call.
     with suppress(*BROKEN):
@@ -264,8 +280,9 @@ async def _exhaust(response: aiohttp.ClientResponse) -> None:
 
 def _decoded(response: aiohttp.ClientResponse, body: bytes) -> bytes | None:
     """Return a whole body without the encoding that nobody asked for; None when it cannot be read."""
+    encoding = response.headers.get("content-encoding")
     try:
-        return Decoder(response.headers.get("content-encoding", ""))(body)
+        return Decoder(encoding)(body) if encoding else body
     except Undecodable:
         return None
 

@@ -7,8 +7,6 @@ from enum import Enum, auto
 from functools import lru_cache
 from typing import Any
 
-from multidict import CIMultiDict
-
 from allocations.gateway.refusal import Kind, Refusal, bad_request
 
 Scope = MutableMapping[str, Any]
@@ -40,12 +38,16 @@ class Way(Enum):
     NOWHERE = auto()
 
 
+UPSTREAM = Way.UPSTREAM
+
+
 @lru_cache(maxsize=2048)
-def way_of(name: bytes) -> tuple[Way, str]:
-    """Return where a header goes, and its name there."""
+def way_of(name: bytes) -> tuple[Way, str, bool]:
+    """Return where a header goes, its name there, and whether it is one that is read here."""
+    is_kept = name in KEPT_HERE
     if name in CONSUMED or name.startswith(OURS):
-        return Way.NOWHERE, ""
-    return Way.SANDBOX if name.startswith(SANDBOX) else Way.UPSTREAM, name.decode("latin-1")
+        return Way.NOWHERE, "", is_kept
+    return Way.SANDBOX if name.startswith(SANDBOX) else UPSTREAM, name.decode("latin-1"), is_kept
 
 
 class Request:
@@ -54,7 +56,6 @@ class Request:
     __slots__ = (
         "_kept",
         "asked",
-        "has_answer",
         "id",
         "method",
         "model",
@@ -62,6 +63,7 @@ class Request:
         "query",
         "sandbox",
         "size",
+        "status",
         "upstream",
     )
 
@@ -71,27 +73,32 @@ class Request:
         self.query: bytes = scope["query_string"]
         self.id = ""
         """The hold's request id, once there is one."""
-        self.has_answer = False
-        """Its answer has begun, so that no error can be sent any more."""
+        self.status = 0
+        """Of its answer, once that has begun and no error can be sent any more."""
         self.asked = ""
         """The model that its body names, once it is read."""
         self.model = ""
         """The same, when Tank has such a model."""
         self.size: int | None = None
         """How many bytes its body has, once it is read."""
-        self.upstream: CIMultiDict[str] = CIMultiDict()
+        self.upstream: list[tuple[str, str]] = []
         """What goes to the provider."""
         self.sandbox: dict[str, str] = {}
         """What goes to the sandbox only."""
         self._kept: dict[bytes, bytes] = {}
+        upstream, kept = self.upstream, self._kept
         for name, value in scope["headers"]:
-            if name in KEPT_HERE:
-                self._kept.setdefault(name, value)
-            way, text = way_of(name)
-            if way is Way.UPSTREAM:
-                self.upstream.add(text, value.decode("latin-1"))
+            way, text, is_kept = way_of(name)
+            if is_kept:
+                kept.setdefault(name, value)
+            if way is UPSTREAM:
+                upstream.append((text, value.decode("latin-1")))
             elif way is Way.SANDBOX:
                 self.sandbox[text] = value.decode("latin-1")
+
+    def forget(self) -> None:
+        """Free the memory of what went to the provider, which has answered."""
+        self.upstream, self.sandbox = [], {}
 
     def header(self, name: bytes) -> str:
         """Return one of the headers in `KEPT_HERE`, empty when it is missing."""

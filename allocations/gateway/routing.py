@@ -1,8 +1,7 @@
 """From the model that a request names to the models that may answer it, each with the line that pays."""
 
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import NoReturn
+from typing import NamedTuple, NoReturn, Protocol
 
 from allocations.gateway.entries import Book, KeyEntry, LineEntry, ModelEntry, RateEntry
 from allocations.gateway.refusal import Kind, Refusal
@@ -16,14 +15,41 @@ PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
 MOST_NAMED = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """A model at its rate, the line that pays, and what answers in its place when its provider fails."""
 
     model: ModelEntry
     rate: RateEntry
     line: LineEntry
     backups: tuple["Option", ...] = ()
+
+
+class Spoken(Protocol):
+    """A dialect by its name."""
+
+    @property
+    def name(self) -> str:
+        """Return it; empty stands for any."""
+        ...
+
+
+class Lane(Protocol):
+    """What admission and settlement need to know of the way that a call takes; a `Surface` is one."""
+
+    @property
+    def path(self) -> str:
+        """Return what names it in usage records."""
+        ...
+
+    @property
+    def dialect(self) -> Spoken:
+        """Return what a model must be called in."""
+        ...
+
+    @property
+    def may_fall(self) -> bool:
+        """Return whether another model's answer would do when the one that was asked for cannot be paid."""
+        ...
 
 
 def options(book: Book, key: KeyEntry, name: str, dialect: str, now: datetime) -> list[Option]:
@@ -56,7 +82,7 @@ def option_of(book: Book, model: ModelEntry, key: KeyEntry, dialect: str, now: d
     if option is None or backups is None:
         return option
     found = (_alone(backup, key, dialect, now) for backup in backups)
-    return replace(option, backups=tuple(backup for backup in found if backup))
+    return option._replace(backups=tuple(backup for backup in found if backup))
 
 
 def _alone(model: ModelEntry, key: KeyEntry, dialect: str, now: datetime) -> Option | None:

@@ -3,6 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -37,15 +38,16 @@ LINES = """
       FROM allocations_allocationline l JOIN allocations_quota q ON q.line_id = l.id
      WHERE l.allocation_id = %s
 """
-PROVIDERS = "SELECT id, name, dialect, base_url, credential_encrypted FROM ledger_provider WHERE is_enabled"
+PROVIDERS = "SELECT id, name, dialect, base_url, credential_encrypted FROM ledger_provider WHERE is_enabled OR %s"
 MODELS = """
     SELECT id, name, coalesce(nullif(upstream_name, ''), name), tier, backup_of_id, context_window,
            default_output_cap, least_output_cap, provider_id
-      FROM ledger_aimodel WHERE is_enabled ORDER BY backup_place, name
+      FROM ledger_aimodel WHERE is_enabled OR %s ORDER BY backup_place, name
 """
 RATES = """
     SELECT model_id, valid_from, id, above_input_tokens, input, cache_read, cache_write_5m, cache_write_1h, output
-      FROM ledger_rate WHERE approved_at IS NOT NULL ORDER BY model_id, valid_from, above_input_tokens
+      FROM ledger_rate WHERE approved_at <= coalesce(%s::timestamptz, 'infinity')
+     ORDER BY model_id, valid_from, above_input_tokens
 """
 ALIASES = "SELECT name, model_id FROM ledger_modelalias ORDER BY name"
 
@@ -69,13 +71,18 @@ async def load_key(reader: Reader, digest: bytes) -> KeyEntry | None:
     return KeyEntry(*(*key, frozenset(may_call), tuple(windows), AllocationEntry(*(*allocation, lines))))
 
 
-async def load_book(reader: Reader) -> Book:
-    """Read all enabled models of enabled providers with their approved rates, backups and aliases."""
-    providers = {row[0]: _provider(*row) for row in await reader.fetch(PROVIDERS)}
-    rates = _rates(await reader.fetch(RATES))
+async def load_book(reader: Reader, *, known_at: datetime | None = None) -> Book:
+    """Read all enabled models of enabled providers with their approved rates, backups and aliases.
+
+    With `known_at` the book for a call that was admitted then: the rates approved until then, and whatever was disabled
+    since.
+    """
+    past = (known_at is not None,)
+    providers = {row[0]: _provider(*row) for row in await reader.fetch(PROVIDERS, past)}
+    rates = _rates(await reader.fetch(RATES, (known_at,)))
     models = [
         ModelEntry(*(*row[:8], providers[row[8]], tuple(rates[row[0]])))
-        for row in await reader.fetch(MODELS)
+        for row in await reader.fetch(MODELS, past)
         if row[8] in providers
     ]
     by_id = {model.id: model for model in models}

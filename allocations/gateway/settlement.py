@@ -1,12 +1,11 @@
 """Settling a call: exactly once, whatever happened to it."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 from allocations.gateway.admission import Admitted, worst_of
-from allocations.gateway.dialect import Ask, Headers, Reading, Surface
+from allocations.gateway.dialect import Ask, Headers, Reading
 from allocations.gateway.entries import ModelEntry, RateEntry
-from allocations.gateway.routing import Option
+from allocations.gateway.routing import Lane, Option
 from allocations.metering.types import CallFacts, Charge, Meter, Tokens
 from ledger.models import ServedBecause, SettleKind
 from ledger.money import plain
@@ -16,7 +15,12 @@ from ledger.rating import cost, input_size, step_for
 class Settlement:
     """What becomes of one hold. A second attempt is a mistake of ours and raises RuntimeError."""
 
-    def __init__(self, meter: Meter, surface: Surface, ask: Ask, admitted: Admitted, tags: dict[str, str]) -> None:
+    __slots__ = (
+        "_admitted", "_ask", "_charge", "_meter", "_surface", "_tags", "failure", "is_done", "is_sent", "is_streamed",
+        "served", "upstream_id",
+    )  # fmt: skip
+
+    def __init__(self, meter: Meter, surface: Lane, ask: Ask, admitted: Admitted, tags: dict[str, str]) -> None:
         self._meter, self._surface, self._ask, self._admitted, self._tags = meter, surface, ask, admitted, tags
         self.served = admitted.option
         """What the call was sent to last."""
@@ -63,7 +67,7 @@ class Settlement:
         worst = self._worst()
         known = reading.tokens or Tokens(input=input_size(worst))
         output = max(known.output, min(text_bytes, worst.output))
-        await self._settle(reading, replace(known, output=output), SettleKind.ESTIMATED)
+        await self._settle(reading, known._replace(output=output), SettleKind.ESTIMATED)
 
     async def void(self) -> None:
         """Release the hold of a call that cost nothing."""
@@ -106,11 +110,13 @@ class Settlement:
 
     def _priced_by(self, returned: str) -> tuple[ModelEntry, RateEntry]:
         """Return the model that the answer names, where the rate card has it, and its rate when the call was sent."""
-        model = self.served.model
-        if returned and returned != model.upstream_name:
-            model = self._admitted.book.upstream.get((model.provider.id, returned), model)
-        rate = model.rate_at(self._admitted.hold.sent_at)
-        return (model, rate) if rate else (self.served.model, self.served.rate)
+        served = self.served
+        if returned and returned != served.model.upstream_name:
+            model = self._admitted.book.upstream.get((served.model.provider.id, returned), served.model)
+            rate = model.rate_at(self._admitted.hold.sent_at)
+            if rate:
+                return model, rate
+        return served.model, served.rate
 
 
 def _remaining(amount: Decimal) -> tuple[bytes, bytes]:

@@ -19,6 +19,8 @@ class EventTooLong(Exception):
 class EventSplitter:
     """Cut chunks into whole events; each event keeps the bytes it came with."""
 
+    __slots__ = ("_pending",)
+
     def __init__(self) -> None:
         self._pending = b""
 

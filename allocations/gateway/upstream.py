@@ -7,8 +7,10 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from time import monotonic
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from allocations.gateway.dialect import Dialect
@@ -16,6 +18,7 @@ from allocations.gateway.entries import ProviderEntry
 from allocations.gateway.limits import Limits
 from allocations.gateway.refusal import Kind, Refusal
 from allocations.gateway.request import Request
+from allocations.gateway.stats import GatewayStats, Trouble
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -47,8 +50,8 @@ class UpstreamFailed(Exception):
 class Upstream:
     """The client of one gateway process."""
 
-    def __init__(self, limits: Limits, sandbox_url: str) -> None:
-        self._sandbox_url = sandbox_url
+    def __init__(self, limits: Limits, sandbox_url: str, stats: GatewayStats) -> None:
+        self._sandbox_url, self._stats = sandbox_url, stats
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=limits.connect_seconds, sock_read=limits.silence_seconds
         )
@@ -73,7 +76,7 @@ class Upstream:
         self, provider: ProviderEntry, path: str, request: Request, credential: dict[str, str], body: bytes
     ) -> aiohttp.ClientResponse:
         """Send a call and return the answer once its headers are there. Raises UpstreamFailed."""
-        headers = request.upstream.copy()  # one provider's credential is not for the next one
+        headers = CIMultiDict(request.upstream)  # a new one: one provider's credential is not for the next one
         headers["Accept-Encoding"] = "identity"
         headers.setdefault("Content-Type", "application/json")
         headers.update(credential)
@@ -81,16 +84,22 @@ class Upstream:
             headers.update(request.sandbox)
         url = address(provider.base_url or self._sandbox_url, path, request.query)
         data = body if len(body) < SENT_WHOLE else io.BytesIO(body)
+        began = monotonic()
         try:
-            return await self._session.post(url, data=data, headers=headers, allow_redirects=False)
+            response = await self._session.post(url, data=data, headers=headers, allow_redirects=False)
         except aiohttp.SocketTimeoutError:
+            self._stats.upstream_failed(provider.name, Trouble.SILENT)
             message = f"Provider {provider.name} did not answer in time."
             raise UpstreamFailed(Refusal(Kind.UPSTREAM_SLOW, message), may_have_cost=True) from None
         except BROKEN as error:
-            logger.warning("provider %s cannot be reached: %s", provider.name, type(error).__name__)
+            self._stats.upstream_failed(provider.name, Trouble.UNREACHABLE)
+            why = type(error).__name__
+            logger.warning("provider %s cannot be reached: %s (request %s)", provider.name, why, request.id)
             kind = Kind.UPSTREAM_SLOW if isinstance(error, TimeoutError) else Kind.UPSTREAM_BROKEN
             message = f"Provider {provider.name} cannot be reached. Nothing was charged."
             raise UpstreamFailed(Refusal(kind, message), may_have_cost=False) from None
+        self._stats.upstream_answered(provider.name, response.status, monotonic() - began)
+        return response
 
 
 @lru_cache(maxsize=1024)
@@ -103,9 +112,15 @@ def address(base_url: str, path: str, query: bytes) -> URL:
 
 def passed_on(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Return the headers of an upstream's answer that a client may see."""
-    lowered = [(name.lower(), value) for name, value in headers]
-    named = {token.strip().lower() for name, value in lowered if name == b"connection" for token in value.split(b",")}
-    return [(name, value) for name, value in lowered if name not in DROPPED and name not in named]
+    kept: list[tuple[bytes, bytes]] = []
+    named: set[bytes] = set()
+    for name, value in headers:
+        lowered = name.lower()
+        if lowered == b"connection":
+            named |= {token.strip().lower() for token in value.split(b",")}
+        elif lowered not in DROPPED:
+            kept.append((lowered, value))
+    return [header for header in kept if header[0] not in named] if named else kept
 
 
 def authentication(provider: ProviderEntry, dialect: Dialect) -> dict[str, str]:
@@ -121,6 +136,8 @@ class Undecodable(Exception):
 
 class Decoder:
     """Undo the content encoding of an upstream that compresses although it was asked not to."""
+
+    __slots__ = ("_decode",)
 
     def __init__(self, encoding: str) -> None:
         self._decode: Callable[[bytes], bytes] | None = None

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from allocations.metering.bounds import MOST_OUTPUT, Demand, Unbounded
-from allocations.metering.measure import dicts, require_priced_tier, text_bound, whole
+from allocations.metering.measure import LONG_BODY, dicts, escapes_in, require_priced_tier, text_bound, texts_of, whole
+from allocations.metering.pixels import Size, size_of
 
 # What Anthropic adds, in tokens, on the safe side of what it documents.
 BASE_OVERHEAD = 64
@@ -13,8 +14,9 @@ TOOL_OVERHEAD = 32
 TOOLS_OVERHEAD = 1_000
 CLIENT_TOOL_OVERHEAD = 2_000
 
-# The dearest image of any model at hand: 4,784 tokens (high resolution).
+# The dearest image of any model at hand, whatever its size: 4,784 tokens (high resolution).
 ANTHROPIC_IMAGE = 5_000
+PIXELS_PER_TOKEN, PATCH, IMAGE_OVERHEAD = 750, 28, 8
 
 CLIENT_TOOLS = ("bash_", "computer_", "memory_", "text_editor_")
 # Anthropic charges for these by the call or by the hour.
@@ -32,8 +34,10 @@ def anthropic_messages_demand(payload: dict[str, Any], body: bytes) -> Demand:
         content.add_all(message.get("content"))
     added = _tools_overhead(tools)
     runs_tools = added is None or bool(payload.get("mcp_servers"))
-    fixed = BASE_OVERHEAD + MESSAGE_OVERHEAD * len(messages) + ANTHROPIC_IMAGE * content.images
+    fixed = BASE_OVERHEAD + MESSAGE_OVERHEAD * len(messages) + content.picture_tokens
     text = text_bound(payload, body) - content.image_bytes
+    if len(body) >= LONG_BODY:
+        text -= sum(map(escapes_in, texts_of(messages, payload.get("system"))))
     return Demand(
         input_tokens=None if content.unbounded or runs_tools else text + fixed + (added or 0),
         output_cap=whole(payload, "max_tokens", MOST_OUTPUT),
@@ -82,12 +86,26 @@ def _input_classes(body: bytes) -> tuple[str, ...]:
     return ("input", "cache_read", "cache_write_5m", "cache_write_1h")
 
 
+def picture_tokens(size: Size | None) -> int:
+    """Return the most tokens of a picture; the most of any when its size is not known.
+
+    Anthropic documents width x height / 750 ("Vision", docs.claude.com), and for newer models a token for each patch of
+    28 x 28 pixels; either after scaling a large picture down. Scaling up is not done: the larger of both is the most.
+    """
+    if size is None:
+        return ANTHROPIC_IMAGE
+    by_area = -(-size.width * size.height // PIXELS_PER_TOKEN)
+    by_patches = -(-size.width // PATCH) * -(-size.height // PATCH)
+    return min(ANTHROPIC_IMAGE, max(by_area, by_patches) + IMAGE_OVERHEAD)
+
+
 @dataclass(slots=True)
 class _AnthropicContent:
     """What content blocks hold besides text."""
 
     images: int = 0
     image_bytes: int = 0
+    picture_tokens: int = 0
     unbounded: bool = False
 
     def add_all(self, content: object) -> None:
@@ -113,6 +131,7 @@ class _AnthropicContent:
         if isinstance(data, str):
             self.images += 1
             self.image_bytes += len(data)
+            self.picture_tokens += picture_tokens(size_of(data))
         else:
             self.unbounded = True
 

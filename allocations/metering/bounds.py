@@ -2,15 +2,17 @@
 
 A token stands for at least one byte of text, whichever tokenizer is used, so the bytes of a request bound its input:
 the larger of its UTF-8 bytes and those after NFKC, which some tokenizers apply first, plus what a provider adds
-around messages and tools. The JSON around the text is counted too; it is small, and counting it costs nothing. What
-the bytes say nothing about (images by URL, files by id, what the provider keeps) reserves the model's whole context
-window. Input is priced in the dearest class in which the provider may count it.
+around messages and tools. The JSON around the text is counted too; it is small, and counting it costs nothing. An
+escape in a longer text counts as the one byte that it stands for. A picture counts by its pixels where they are plain
+to see. What the bytes say nothing about (images by URL, files by id, what the provider keeps) reserves the model's
+whole context window. Input is priced in the dearest class in which the provider may count it.
 
-How a request is measured is in one file per dialect: `openai_bounds` and `anthropic_bounds`.
+How a request is measured is in one file per dialect: `openai_bounds` and `anthropic_bounds`. Both hold for any model
+of the dialect; `openai_models` tightens them for those of which OpenAI publishes how they count.
 """
 
-from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from allocations.metering.types import Tokens
 from ledger.rating import MILLION, Prices, cost
@@ -26,8 +28,7 @@ class Unbounded(Exception):
         self.message, self.parameter = message, parameter
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(NamedTuple):
     """What a request can use at most."""
 
     input_tokens: int | None
@@ -42,7 +43,15 @@ class Demand:
     readings: int = 1
     """How often the provider may fill the context window and count it: once a text, once a turn of its own tools."""
     images: int = 0
-    """How many pictures are in `input_tokens`, at the dearest that a picture can be."""
+    """How many pictures are in `input_tokens`, each at the dearest that it can be at any model."""
+    picture_tokens: int = 0
+    """How many of `input_tokens` are for pictures, where models count them by tiles."""
+    tiles: int = 0
+    """How many tiles the pictures have, where models count them so."""
+    spared: int = 0
+    """How many input tokens fewer it is at a model that cuts text into tokens in the way that OpenAI publishes."""
+    is_published: bool = False
+    """It is for such a model, and `spared` is taken off already."""
 
 
 def most_input(demand: Demand, context_window: int) -> int:
@@ -58,10 +67,19 @@ def most_tokens(demand: Demand, *, context_window: int, output_cap: int) -> int:
 
 def worst_tokens(demand: Demand, rate: Prices, *, context_window: int, output_cap: int) -> Tokens:
     """Return the dearest token counts that a provider could honestly report for a demand."""
-    dearest = max(demand.input_classes, key=lambda name: getattr(rate, name))
+    dearest = _dearest(demand.input_classes, rate)
     return Tokens(
         **{dearest: most_input(demand, context_window)}, output=output_cap * demand.choices + demand.extra_output
     )
+
+
+def _dearest(input_classes: tuple[str, ...], rate: Prices) -> str:
+    found, most = input_classes[0], getattr(rate, input_classes[0])
+    for name in input_classes[1:]:
+        price = getattr(rate, name)
+        if price > most:
+            found, most = name, price
+    return found
 
 
 def output_cap_within(demand: Demand, rate: Prices, *, context_window: int, granted: Decimal) -> int:

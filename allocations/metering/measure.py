@@ -8,6 +8,10 @@ import orjson
 
 from allocations.metering.bounds import Unbounded
 
+# Of a shorter body the bound is mostly output anyhow, and a closer look at its texts would cost more than it saves.
+LONG_BODY = 2_000
+LONG_TEXT = 200
+
 
 def text_bound(payload: dict[str, Any], body: bytes) -> int:
     """Return a bound on the tokens of all text in a JSON body, in bytes."""
@@ -19,6 +23,28 @@ def text_bound(payload: dict[str, Any], body: bytes) -> int:
 def text_tokens(text: str) -> int:
     """Return a bound on the tokens of one text, in bytes."""
     return len(text) if text.isascii() else len(text.encode()) + _nfkc_growth(text)
+
+
+def escapes_in(text: str) -> int:
+    """Return how many bytes a text is longer in JSON, at least, than by itself."""
+    return text.count("\n") + text.count('"') + text.count("\\")
+
+
+def long_texts(piece: dict[str, Any], depth: int = 2) -> Iterator[str]:
+    """Yield what a model reads as it is in a message, an item or a result: texts long enough for a closer look."""
+    for name in ("content", "output", "text"):
+        value = piece.get(name)
+        if isinstance(value, str):
+            if len(value) >= LONG_TEXT:
+                yield value
+        elif value and depth:
+            for part in dicts(value):
+                yield from long_texts(part, depth - 1)
+
+
+def texts_of(*said: object) -> list[str]:
+    """Return the long texts in what a body says."""
+    return [text for one in said for text in long_texts({"content": one}, 3)]
 
 
 def json_size(value: object, most: int) -> int:

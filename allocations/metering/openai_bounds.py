@@ -4,7 +4,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from allocations.metering.bounds import MOST_OUTPUT, Demand, Unbounded
-from allocations.metering.measure import dicts, json_size, require_priced_tier, text_bound, text_tokens, whole
+from allocations.metering.measure import (
+    LONG_BODY,
+    dicts,
+    escapes_in,
+    json_size,
+    require_priced_tier,
+    text_bound,
+    text_tokens,
+    texts_of,
+    whole,
+)
+from allocations.metering.openai_models import dearest_picture, spared_in, tiles_of
+from allocations.metering.pixels import size_of
 
 MOST_CHOICES = 128
 MOST_TOOL_CALLS = 1_000
@@ -16,12 +28,13 @@ TOOL_OVERHEAD = 32
 CLIENT_TOOL_OVERHEAD = 2_000
 TEXT_OVERHEAD = 2
 
-# The dearest image of any model at hand: 2833 + 8 x 5667 tokens (tiles).
+# The dearest image of any model at hand, whatever its size: 2833 + 8 x 5667 tokens (tiles).
 OPENAI_IMAGE = 48_200
 
 # Caching is the provider's choice: any input may be a cache read or write.
 CLASSES = ("input", "cache_read", "cache_write_5m", "cache_write_1h")
 PRICED_TIERS = ("auto", "default", "flex")
+MOST_MEDIA_TYPE = 100
 NO_AUDIO = "Tank has no price for audio input."
 
 # Tools of the Responses API: the caller runs these, so they are text and nothing else.
@@ -58,14 +71,21 @@ def openai_chat_demand(payload: dict[str, Any], body: bytes) -> Demand:
     content.unbounded |= any(tool.get("type") not in ("function", "custom") for tool in tools)
     prediction = payload.get("prediction")
     tool_count = len(tools) + len(dicts(payload.get("functions")))
+    text, spared = text_bound(payload, body), 0
+    if len(body) >= LONG_BODY:
+        escapes, spared = _looked_into(texts_of(messages))
+        text -= escapes
     return Demand(
-        input_tokens=content.tokens(text_bound(payload, body), len(messages), TOOL_OVERHEAD * tool_count),
+        input_tokens=content.tokens(text, len(messages), TOOL_OVERHEAD * tool_count),
         output_cap=_chat_cap(payload),
         choices=whole(payload, "n", MOST_CHOICES) or 1,
         # Rejected parts of a predicted output are billed as output.
         extra_output=json_size(prediction, len(body)) if prediction is not None else 0,
         input_classes=CLASSES,
         images=content.images,
+        picture_tokens=content.picture_tokens,
+        tiles=content.tiles,
+        spared=spared,
     )
 
 
@@ -79,12 +99,19 @@ def openai_response_demand(payload: dict[str, Any], body: bytes) -> Demand:
         content.add_item(item)
     content.unbounded |= tools.run_by_provider
     content.unbounded |= any(payload.get(name) is not None for name in ("previous_response_id", "conversation"))
+    text, spared = text_bound(payload, body), 0
+    if len(body) >= LONG_BODY:
+        escapes, spared = _looked_into(texts_of(payload.get("input"), payload.get("instructions")))
+        text -= escapes
     return Demand(
-        input_tokens=content.tokens(text_bound(payload, body), len(items) + 2, tools.overhead),
+        input_tokens=content.tokens(text, len(items) + 2, tools.overhead),
         output_cap=whole(payload, "max_output_tokens", MOST_OUTPUT),
         input_classes=CLASSES,
         readings=_readings(payload) if tools.run_by_provider else 1,
         images=content.images,
+        picture_tokens=content.picture_tokens,
+        tiles=content.tiles,
+        spared=spared,
     )
 
 
@@ -94,6 +121,11 @@ def openai_embedding_demand(payload: dict[str, Any], body: bytes) -> Demand:
     texts = given if isinstance(given, list) and given and not isinstance(given[0], int) else [given]
     tokens = sum(_embedded(text, len(body)) + TEXT_OVERHEAD for text in texts)
     return Demand(input_tokens=tokens, output_cap=0, input_classes=CLASSES, readings=len(texts))
+
+
+def _looked_into(texts: list[str]) -> tuple[int, int]:
+    """Return the bytes of JSON that are no bytes of the texts, and the tokens spared where that is published."""
+    return sum(map(escapes_in, texts)), sum(map(spared_in, texts))
 
 
 def _embedded(text: object, most: int) -> int:
@@ -181,13 +213,15 @@ class _Content:
 
     images: int = 0
     image_bytes: int = 0
+    picture_tokens: int = 0
+    tiles: int = 0
     unbounded: bool = False
 
     def tokens(self, text: int, pieces: int, tools: int) -> int | None:
         """Return a bound on all input; None when bytes do not bound it."""
         if self.unbounded:
             return None
-        return text - self.image_bytes + BASE_OVERHEAD + MESSAGE_OVERHEAD * pieces + tools + OPENAI_IMAGE * self.images
+        return text - self.image_bytes + BASE_OVERHEAD + MESSAGE_OVERHEAD * pieces + tools + self.picture_tokens
 
     def add_message(self, message: dict[str, Any]) -> None:
         """Take a message of a chat."""
@@ -222,17 +256,24 @@ class _Content:
         kind = part.get("type")
         if kind == "image_url":
             image = part.get("image_url")
-            self._add_image(image.get("url") if isinstance(image, dict) else image)
+            detail = image.get("detail") if isinstance(image, dict) else None
+            self._add_image(image.get("url") if isinstance(image, dict) else image, detail)
         elif kind == "input_image":
-            self._add_image(part.get("image_url"))
+            self._add_image(part.get("image_url"), part.get("detail"))
         elif kind == "input_audio":
             raise Unbounded(NO_AUDIO, parameter)
         elif not isinstance(kind, str) or kind not in TEXT_PARTS:
             self.unbounded = True
 
-    def _add_image(self, url: object) -> None:
-        if isinstance(url, str) and url.startswith("data:"):
-            self.images += 1
-            self.image_bytes += len(url)
-        else:
+    def _add_image(self, url: object, detail: object = None) -> None:
+        if not isinstance(url, str) or not url.startswith("data:"):
             self.unbounded = True
+            return
+        # Whatever media type it claims: what decides is the picture.
+        comma = url.find(";base64,", 0, MOST_MEDIA_TYPE)
+        size = size_of(url, comma + len(";base64,")) if comma > 0 else None
+        is_low = detail == "low"
+        self.images += 1
+        self.image_bytes += len(url)
+        self.tiles += 0 if is_low else tiles_of(size)
+        self.picture_tokens += OPENAI_IMAGE if size is None else dearest_picture(size, is_low=is_low, most=OPENAI_IMAGE)

@@ -11,14 +11,16 @@ Nothing but hashes and counts is kept, by allocation and model, a bounded number
 
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
 import orjson
 
 from allocations.metering.bounds import Demand
-from allocations.metering.measure import text_bound
+from allocations.metering.measure import escapes_in, long_texts, text_bound
+from allocations.metering.openai_models import spared_in
 from allocations.metering.types import Tokens
 
 MOST_ENTRIES = 50_000
@@ -70,6 +72,7 @@ class Trail:
     """Hashes of the head, of the head with the first piece, and so on."""
     sizes: list[int]
     """Bounds of the pieces, in tokens."""
+    pieces: list[Any]
     found: dict[int, Demand] = field(default_factory=dict)
     """What was answered, by model: one call is bounded in one way from its admission to its end."""
 
@@ -84,9 +87,14 @@ class Trail:
         for place in range(len(self.sizes), -1, -1):
             known = self.recall.most(model_id, self.prefixes[place])
             if known is not None:
-                return replace(demand, input_tokens=min(known + added, demand.input_tokens or 0))
-            added += self.sizes[place - 1] if place else 0
+                return demand._replace(input_tokens=min(known + added, demand.input_tokens or 0))
+            if place:
+                added += self.sizes[place - 1] - (_spared(self.pieces[place - 1]) if demand.is_published else 0)
         return demand
+
+    def forget_words(self) -> None:
+        """Free the memory of the request's words: no further model will be asked about."""
+        self.pieces.clear()
 
     def learn(self, model_id: int, tokens: Tokens) -> None:
         """Remember what a model counted: for all of it, for all but the last piece, and for the head."""
@@ -107,7 +115,7 @@ def trail_of(
     if any(payload.get(shortening) for shortening in SHORTENING):
         return None
     head = [(name, payload[name]) for name in sorted(payload.keys() - SILENT - {conversation})]
-    trail = Trail(recall, len(body), [], [])
+    trail = Trail(recall, len(body), [], [], [*pieces])
     try:
         digest = blake2b(orjson.dumps([scope, conversation, head]), digest_size=16)
         trail.prefixes.append(digest.digest())
@@ -115,7 +123,16 @@ def trail_of(
             text = orjson.dumps(piece)
             digest.update(b"%d:%b" % (len(text), text))
             trail.prefixes.append(digest.digest())
-            trail.sizes.append(text_bound({"": piece}, text) + PIECE_OVERHEAD)
+            escapes = sum(map(escapes_in, _texts(piece)))
+            trail.sizes.append(text_bound({"": piece}, text) + PIECE_OVERHEAD - escapes)
     except orjson.JSONEncodeError:
         return None
     return trail
+
+
+def _texts(piece: object) -> Iterable[str]:
+    return long_texts(piece) if isinstance(piece, dict) else ()
+
+
+def _spared(piece: object) -> int:
+    return sum(map(spared_in, _texts(piece)))

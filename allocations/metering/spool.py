@@ -34,8 +34,13 @@ class Spool:
 
     @property
     def depth(self) -> int:
-        """Return how many settles wait in the spools of this machine."""
-        return sum(len(_rows(path.read_bytes())) for path in self._folder.glob("*.jsonl"))
+        """Return how many settles wait in the spools of this machine; it reads them all."""
+        return sum(_lines(path) for path in self._folder.glob("*.jsonl"))
+
+    @property
+    def refused_files(self) -> int:
+        """Return how many spools of this machine the database refused, kept for a person to look at."""
+        return sum(1 for _ in self._folder.glob("*.refused"))
 
     def append(self, rows: list[dict[str, Any]]) -> None:
         """Write rows and wait until they are on disk."""
@@ -89,6 +94,13 @@ async def _replay_left(connection: psycopg.AsyncConnection[Any], path: Path) -> 
             return
         path.unlink(missing_ok=True)
     logger.info("replayed %s settles of a process that is gone", len(rows))
+
+
+def _lines(path: Path) -> int:
+    try:
+        return path.read_bytes().count(b"\n")
+    except FileNotFoundError:  # replayed in this moment
+        return 0
 
 
 def _rows(content: bytes) -> list[dict[str, Any]]:

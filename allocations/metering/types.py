@@ -1,17 +1,18 @@
 """What goes into the metering hook and what comes out."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 UNLIMITED = Decimal("Infinity")
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(NamedTuple):
     """Money reserved for one call on every quota of its chain. Its request id makes the settle unrepeatable."""
 
     request_id: UUID
@@ -25,8 +26,7 @@ class Hold:
     """What was left of the first quota (the line) after this hold, in its currency."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(NamedTuple):
     """Token counts of one call, in exclusive classes; reasoning is inside output."""
 
     input: int = 0
@@ -42,8 +42,7 @@ class Tokens:
         return self.input + self.cache_read + self.cache_write_5m + self.cache_write_1h + self.output
 
 
-@dataclass(frozen=True, slots=True)
-class CallFacts:
+class CallFacts(NamedTuple):
     """Everything a usage record keeps about a finished call."""
 
     tokens: Tokens
@@ -60,13 +59,12 @@ class CallFacts:
     streamed: bool
     settle_kind: str
     service_tier: str = ""
-    upstream_id: str = ""
-    tags: dict[str, str] = field(default_factory=dict)
     served_because: str = ""
+    upstream_id: str = ""
+    tags: Mapping[str, str] = NO_TAGS
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """What a settle did, durable when it is returned."""
 
     cost: Decimal
@@ -76,8 +74,7 @@ class Charge:
     """What is left of the first quota (the line)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """What a call asks to have held: its bound in money and tokens, or less, down to the least that it can do with."""
 
     quota_ids: tuple[int, ...]
@@ -101,8 +98,7 @@ class Stop(StrEnum):
     TOKENS_PER_MINUTE = "tokens_per_minute"
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How a quota stands after a commit; None is no limit. Money in the quota's currency."""
 
     limit: Decimal | None

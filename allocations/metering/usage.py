@@ -13,6 +13,10 @@ MOST_TOKENS = 10**12
 """A count above this is not believed; it also keeps every sum inside a bigint."""
 
 
+CHAT_NAMES = ("prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details")
+RESPONSE_NAMES = ("input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details")
+
+
 class _NotACount(ValueError):
     """A usage block holds something else than a token count."""
 
@@ -43,9 +47,11 @@ def merged(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
 
 
 def _openai(block: dict[str, Any]) -> Tokens:
-    names = ("prompt", "completion") if "prompt_tokens" in block else ("input", "output")
-    prompt, output = _count(block, f"{names[0]}_tokens"), _count(block, f"{names[1]}_tokens", 0)
-    inside, outside = (_details(block, f"{name}_tokens_details") for name in names)
+    names = CHAT_NAMES if "prompt_tokens" in block else RESPONSE_NAMES
+    prompt, output = _count(block, names[0]), _count(block, names[1], 0)
+    inside, outside = _details(block, names[2]), _details(block, names[3])
+    if not inside and not outside:
+        return Tokens(input=prompt, output=output)
     cached = min(_count(inside, "cached_tokens", 0), prompt)
     written = min(_count(inside, "cache_write_tokens", 0), prompt - cached)
     # Only the longest-lived cache entries are priced as such; without the split none is.

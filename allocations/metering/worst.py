@@ -1,17 +1,16 @@
 """The worst case of a call at a rate with steps: the dearest of all the sizes that the call may turn out to have."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import zip_longest
+from typing import NamedTuple
 
 from allocations.metering.bounds import Demand, most_input, output_cap_within, worst_tokens
 from allocations.metering.types import Tokens
 from ledger.rating import Step, cost
 
 
-@dataclass(frozen=True, slots=True)
-class Worst:
+class Worst(NamedTuple):
     """What a call can use at most, and what that costs in USD: the `cost` of its tokens at their own step."""
 
     tokens: Tokens
@@ -20,15 +19,21 @@ class Worst:
 
 def worst_case(demand: Demand, steps: Sequence[Step], *, context_window: int, output_cap: int) -> Worst:
     """Return the dearest that a provider could honestly report for a demand; `steps` shortest calls first."""
+    if len(steps) == 1:
+        return _worst_at(steps[0], demand, context_window, output_cap)
     found: Worst | None = None
     for step, part in _parts(demand, steps, context_window):
-        tokens = worst_tokens(part, step, context_window=context_window, output_cap=output_cap)
-        amount = cost(step, tokens)
-        if found is None or amount > found.cost:
-            found = Worst(tokens, amount)
+        worst = _worst_at(step, part, context_window, output_cap)
+        if found is None or worst.cost > found.cost:
+            found = worst
     if found is None:
         raise ValueError("a rate has at least one step")
     return found
+
+
+def _worst_at(step: Step, demand: Demand, context_window: int, output_cap: int) -> Worst:
+    tokens = worst_tokens(demand, step, context_window=context_window, output_cap=output_cap)
+    return Worst(tokens, cost(step, tokens))
 
 
 def largest_cap(demand: Demand, steps: Sequence[Step], *, context_window: int, granted: Decimal) -> int:
@@ -46,4 +51,4 @@ def _parts(demand: Demand, steps: Sequence[Step], context_window: int) -> Iterat
         if following is None or most <= following.above_input_tokens:
             yield step, demand
             return
-        yield step, replace(demand, input_tokens=following.above_input_tokens)
+        yield step, demand._replace(input_tokens=following.above_input_tokens)

@@ -1,16 +1,13 @@
-"""Bring `allocations/sql/metering.sql` up to date where an earlier one was run, and let services set key limits."""
+"""Let services set key limits; metering as it was then comes up to date with 0012."""
 
 from pathlib import Path
 from typing import ClassVar
 
 from django.db import migrations
 
-SQL = Path(__file__).resolve().parent.parent / "sql"
+SQL = Path(__file__).resolve().parent.parent / "sql" / "key_limits.sql"
 
 
 class Migration(migrations.Migration):
     dependencies: ClassVar = [("allocations", "0010_key_limits_generated")]
-    operations: ClassVar = [
-        migrations.RunSQL((SQL / name).read_text(), migrations.RunSQL.noop)
-        for name in ("metering.sql", "key_limits.sql")
-    ]
+    operations: ClassVar = [migrations.RunSQL(SQL.read_text(), migrations.RunSQL.noop)]
