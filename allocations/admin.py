@@ -7,7 +7,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from allocations import services
-from allocations.models import Allocation, BudgetAlert, Hold, KeyState, MeterWorker, QuotaKey
+from allocations.models import Allocation, BudgetAlert, Hold, KeyState, MeterWorker, OutsideCall, QuotaKey
+from allocations.selectors.told import key_of
 from ledger.money import show
 from teams.access import UserRequest
 from teams.errors import Refused
@@ -74,16 +75,32 @@ class HoldAdmin(ReadOnlyAdmin):
         return show(hold.amount, hold.quota.currency)
 
 
+@admin.register(OutsideCall)
+class OutsideCallAdmin(ReadOnlyAdmin):
+    """Calls that were not made through our gateway, while they are held and for a week after their end."""
+
+    list_display = ("caller_id", "key", "model", "bound_words", "sent_at", "expires_at", "outcome", "ended_at")
+    list_filter = ("outcome",)
+    list_select_related = ("key", "model")
+    search_fields = ("caller_id", "request_id", "key__name")
+    ordering = ("-pk",)
+
+    @admin.display(description="Held", ordering="bound")
+    def bound_words(self, call: OutsideCall) -> str:
+        """Return what was held."""
+        return show(call.bound)
+
+
 @admin.register(BudgetAlert)
 class BudgetAlertAdmin(ReadOnlyAdmin):
     """What people were told about budgets that run low, and at which figures."""
 
     list_display = ("created_at", "kind", "percent", "quota_words", "spent", "limit", "currency", "rearmed_at")
     list_filter = ("kind", "percent")
-    list_select_related = ("quota__line__account", "quota__key")
+    list_select_related = ("quota__line__account", "quota__key", "quota__window_of")
     ordering = ("-pk",)
 
     @admin.display(description="Line or key")
     def quota_words(self, alert: BudgetAlert) -> str:
         """Return the line's account or the key's name."""
-        return str(alert.quota.line or alert.quota.key)
+        return str(alert.quota.line or key_of(alert.quota))

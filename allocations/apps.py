@@ -9,7 +9,7 @@ class AllocationsConfig(AppConfig):
         from allocations import closing  # noqa: F401 - its import registers them, once models are there
         from allocations.checks import of_quotas
         from allocations.reports import REPORTS
-        from allocations.verbs import VERBS
+        from allocations.verbs import DETAILS, VERBS
         from allocations.waiting import of_allocations
         from ledger import checks, waiting
         from ledger.reports import base as reports
@@ -18,4 +18,4 @@ class AllocationsConfig(AppConfig):
         reports.register(*REPORTS)
         checks.register(of_quotas)
         waiting.register(of_allocations)
-        verbs.register(VERBS)
+        verbs.register(VERBS, DETAILS)

@@ -87,6 +87,28 @@ CHECKS = (
     ),
     Check(
         1,
+        "a call from outside that has ended holds nothing",
+        f"""
+        SELECT format('outside call %s of key %s: it has ended, and holds %s', c.caller_id, c.key_id,
+                      trim_scale(h.amount)), q.look
+          FROM allocations_outsidecall c JOIN allocations_hold h ON h.worker_id = c.request_id
+          JOIN ({OWNED}) q ON q.id = h.quota_id
+         WHERE c.ended_at IS NOT NULL ORDER BY c.id, q.id
+        """,  # noqa: S608 - the statement above
+    ),
+    Check(
+        2,
+        "a call from outside that was settled is recorded",
+        """
+        SELECT format('outside call %s of key %s: settled, and without a usage record', c.caller_id, c.key_id),
+               format('/admin/allocations/outsidecall/%s/change/', c.id)
+          FROM allocations_outsidecall c
+         WHERE c.outcome = 'settled'
+           AND NOT EXISTS (SELECT 1 FROM ledger_usagerecord r WHERE r.request_id = c.request_id) ORDER BY c.id
+        """,
+    ),
+    Check(
+        1,
         "what a line spent is its usage",
         f"""
         WITH used AS (SELECT account_id, sum(charged) AS charged FROM ({CHARGED}) by_key GROUP BY 1)

@@ -116,7 +116,7 @@ class LimitsForm(forms.Form):
     month_cap = AmountField(required=False, label="A month, USD")
     tokens = WholeField(required=False, label="In all, tokens")
     day_tokens = WholeField(required=False, label="A day, tokens")
-    month_tokens = WholeField(required=False, label="A month, tokens", help_text="Days and months are those of UTC.")
+    month_tokens = WholeField(required=False, label="A month, tokens")
     requests_per_minute = WholeField(required=False, label="Requests a minute", most=10**6)
     tokens_per_minute = WholeField(required=False, label="Tokens a minute", most=10**12)
     calls_at_once = WholeField(required=False, label="Calls at once", most=10**6)
@@ -125,6 +125,22 @@ class LimitsForm(forms.Form):
     def limits(self) -> KeyLimits:
         """Return the limits as entered; the form must be valid."""
         return KeyLimits(**{name: value for name, value in self.cleaned_data.items() if name != "reason"})
+
+
+class LineTokensForm(forms.Form):
+    """How many tokens a line may use in all, and why; empty is no limit."""
+
+    tokens = WholeField(
+        required=False,
+        label="Tokens",
+        help_text="Input and output together, from the first call to the last. Empty: only the money limits the line.",
+    )
+    reason = forms.CharField(
+        max_length=300,
+        label="Reason",
+        help_text="The team reads it in the history.",
+        error_messages={"required": "Say why: the team will ask."},
+    )
 
 
 class SwitchForm(forms.Form):

@@ -9,6 +9,7 @@ from ledger.rules import heads_unit_of
 from teams.models import Team
 from teams.rules import allow, is_auditor, is_finance, is_platform_admin, is_system, oversees
 from teams.selectors import Person
+from teams.selectors import is_lead as leads
 from teams.selectors import is_member as belongs
 from teams.selectors import is_unit_head as heads
 
@@ -26,6 +27,12 @@ def is_member(user: Person, target: Any) -> bool:
 
 
 @Predicate
+def is_lead(user: Person, target: Any) -> bool:
+    """Say whether somebody leads the team whose budget this is."""
+    return leads(user, _team_of(target))
+
+
+@Predicate
 def is_unit_head(user: Person, target: Any) -> bool:
     """Say whether somebody heads the business unit of the team whose budget this is."""
     return heads(user, _team_of(target))
@@ -37,6 +44,8 @@ allow("allocations", is_platform_admin | is_auditor)
 allow("allocations.view_allocation", may_view)
 allow("allocations.suspend_allocation", is_finance | is_platform_admin | is_system)
 allow("allocations.view_allocationline", may_view)
+# It stops a whole team's calls of a tier, so it is no matter of every member.
+allow("allocations.limit_allocationline", is_lead | is_finance | is_system)
 allow("allocations.view_quotakey", may_view)
 allow("allocations.issue_key", is_member | is_system)
 allow("allocations.rotate_key", is_member | is_system)
@@ -44,5 +53,5 @@ allow("allocations.revoke_key", is_member | is_finance | is_platform_admin | is_
 # Out of a delegated pool the head of its business unit grants too.
 allow("allocations.grant_budget", is_finance | is_system | heads_unit_of)
 allow("allocations.settle_hold", is_finance)
-for model in ("quota", "hold", "meterworker", "budgetalert"):
+for model in ("quota", "hold", "meterworker", "outsidecall", "budgetalert"):
     allow(f"allocations.view_{model}", is_platform_admin | is_finance | is_auditor)

@@ -15,6 +15,7 @@ urlpatterns = [
     path("<str:number>/", views.allocation_page, name="allocation"),
     path("<str:number>/suspend/", views.allocation_switch, {"action": "suspend"}, name="suspend"),
     path("<str:number>/resume/", views.allocation_switch, {"action": "resume"}, name="resume"),
+    path("<str:number>/lines/<slug:tier>/tokens/", views.line_tokens, name="line_tokens"),
     path("<str:number>/burn-down.csv", views.burn_down_csv, name="burn_down_csv"),
     path("<str:number>/keys/new/", views.key_new, name="key_new"),
     path("<str:number>/keys/<int:pk>/", views.key_page, name="key"),

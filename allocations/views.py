@@ -6,25 +6,25 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from allocations import selectors, services, tables
-from allocations.forms import KeyForm, LimitsForm, ModelsForm, RotateForm, StopForm, SwitchForm
-from allocations.models import Allocation, AllocationState, KeyState, QuotaKey
+from allocations.forms import KeyForm, LimitsForm, LineTokensForm, ModelsForm, RotateForm, StopForm, SwitchForm
+from allocations.models import Allocation, AllocationLine, AllocationState, KeyState, QuotaKey
 from allocations.selectors import pages
 from allocations.selectors.limits import key_limits as limits_now
 from ledger.exports import csv_response
 from ledger.models import AiModel
 from ledger.money import plain
 from teams.access import UserRequest, members_only, visible_or_404
+from teams.acting import done, submitted
 from teams.errors import Refused
-from teams.forms import form_refuse, form_status
+from teams.forms import form_status
 from teams.paging import page_mark
 from teams.selectors import history_of
 
@@ -71,6 +71,8 @@ def allocation_page(request: UserRequest, number: str) -> HttpResponse:
         "usable": sum(row.key.state == KeyState.ACTIVE for row in rows),
         "may_issue": request.user.has_perm("allocations.issue_key", allocation),
         "may_suspend": request.user.has_perm("allocations.suspend_allocation", allocation),
+        "may_limit": request.user.has_perm("allocations.limit_allocationline", allocation),
+        "has_ended": allocation.state in {AllocationState.EXPIRED, AllocationState.CLOSED},
         "history": history_of("allocations.allocation", allocation.pk),
     }
     return render(request, "allocations/allocation.html", context)
@@ -85,17 +87,15 @@ SWITCHES = {
 @members_only
 def allocation_switch(request: UserRequest, number: str, action: str) -> HttpResponseBase:
     """Say in numbers what suspending or resuming an allocation does, and do it with a reason."""
-    service, needed, done = SWITCHES[action]
+    service, needed, words = SWITCHES[action]
     allocation = _allocation(request, number, "allocations.suspend_allocation")
     form = SwitchForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
-            service(actor=request.user, allocation=allocation, reason=form.cleaned_data["reason"])
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            messages.success(request, f"{allocation.number} {done}.")
-            return redirect("allocations:allocation", number=allocation.number)
+
+    def work(data: dict[str, Any]) -> HttpResponseBase:
+        service(actor=request.user, allocation=allocation, reason=data["reason"])
+        return done(request, f"{allocation.number} {words}.", "allocations:allocation", number=allocation.number)
+
+    answer = submitted(request, form, work)
     context = {
         "allocation": allocation,
         "action": action,
@@ -104,7 +104,26 @@ def allocation_switch(request: UserRequest, number: str, action: str) -> HttpRes
         "figures": selectors.quota_figures(allocation),
         "form": form,
     }
-    return render(request, "allocations/allocation_switch.html", context, status=form_status(form))
+    return answer or render(request, "allocations/allocation_switch.html", context, status=form_status(form))
+
+
+@members_only
+def line_tokens(request: UserRequest, number: str, tier: str) -> HttpResponseBase:
+    """Limit a line of an allocation in tokens, or lift that limit, with a reason."""
+    allocation = _allocation(request, number)
+    line = get_object_or_404(AllocationLine.objects.select_related("quota"), allocation=allocation, tier=tier)
+    visible_or_404(request.user, "allocations.limit_allocationline", line)
+    form = LineTokensForm(request.POST or None, initial={"tokens": typed(line.quota.token_limit)})
+
+    def work(data: dict[str, Any]) -> HttpResponseBase:
+        services.line_tokens_set(actor=request.user, line=line, **data)
+        words = f"The token limit of the {line.get_tier_display().lower()} line is changed."
+        return done(request, words, "allocations:allocation", number=allocation.number)
+
+    context = {"allocation": allocation, "line": line, "quota": line.quota, "form": form}
+    return submitted(request, form, work) or render(
+        request, "allocations/line_tokens.html", context, status=form_status(form)
+    )
 
 
 @require_safe
@@ -122,23 +141,21 @@ def key_new(request: UserRequest, number: str) -> HttpResponseBase:
     """Issue a key and show its secret, in this one answer and never again."""
     allocation = _allocation(request, number, "allocations.issue_key")
     form = KeyForm(request.POST or None, offered=pages.models_of(allocation))
-    if request.method == "POST" and form.is_valid():
-        data = form.cleaned_data
-        try:
-            key, secret = services.key_issue(
-                actor=request.user,
-                allocation=allocation,
-                name=data["name"],
-                limits=services.KeyLimits(cap=data["cap"]),
-                expires_at=data["expires_on"],
-                models=data["models"],
-            )
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            return _secret_shown(request, key, secret)
+
+    def work(data: dict[str, Any]) -> HttpResponseBase:
+        key, secret = services.key_issue(
+            actor=request.user,
+            allocation=allocation,
+            name=data["name"],
+            limits=services.KeyLimits(cap=data["cap"]),
+            expires_at=data["expires_on"],
+            models=data["models"],
+        )
+        return _secret_shown(request, key, secret)
+
+    answer = submitted(request, form, work)
     context = {"allocation": allocation, "figures": selectors.quota_figures(allocation), "form": form}
-    return render(request, "allocations/key_new.html", context, status=form_status(form))
+    return answer or render(request, "allocations/key_new.html", context, status=form_status(form))
 
 
 @never_cache
@@ -159,14 +176,12 @@ def key_rotate(request: UserRequest, number: str, pk: int) -> HttpResponseBase:
     if form.is_valid() and form.cleaned_data["newest"] != newest:
         # A reloaded answer would send the form again and end the secret that was just shown.
         form.add_error(None, "This key got a new secret a moment ago. Look at it again before you rotate.")
-    if form.is_valid():
-        try:
-            secret = services.key_rotate(actor=request.user, key=key, grace=form.cleaned_data["grace"])
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            return _secret_shown(request, key, secret, rotated=True)
-    return _key_page(request, key, rotate_form=form)
+
+    def work(data: dict[str, Any]) -> HttpResponseBase:
+        secret = services.key_rotate(actor=request.user, key=key, grace=data["grace"])
+        return _secret_shown(request, key, secret, rotated=True)
+
+    return submitted(request, form, work) or _key_page(request, key, rotate_form=form)
 
 
 @members_only
@@ -175,17 +190,15 @@ def key_limits(request: UserRequest, number: str, pk: int) -> HttpResponseBase:
     key = _key(request, number, pk, "allocations.issue_key")
     shown = {name: typed(value) for name, value in asdict(services.limits_of(key)).items()}
     form = LimitsForm(request.POST or None, initial=shown)
-    if request.method == "POST" and form.is_valid():
-        try:
-            reason = form.cleaned_data["reason"]
-            services.key_limits_set(actor=request.user, key=key, limits=form.limits(), reason=reason)
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            messages.success(request, f"The limits of {key.name} are changed.")
-            return redirect("allocations:key", number=key.allocation.number, pk=key.pk)
+
+    def work(data: dict[str, Any]) -> HttpResponseBase:
+        services.key_limits_set(actor=request.user, key=key, limits=form.limits(), reason=data["reason"])
+        return _done_with(request, key, f"The limits of {key.name} are changed.")
+
     context = {"allocation": key.allocation, "key": key, "form": form}
-    return render(request, "allocations/key_limits.html", context, status=form_status(form))
+    return submitted(request, form, work) or render(
+        request, "allocations/key_limits.html", context, status=form_status(form)
+    )
 
 
 @require_POST
@@ -194,15 +207,12 @@ def key_models(request: UserRequest, number: str, pk: int) -> HttpResponseBase:
     """Set which models a key may call."""
     key = _key(request, number, pk, "allocations.issue_key")
     form = ModelsForm(request.POST, offered=_offered(key), auto_id=MODELS_IDS)
-    if form.is_valid():
-        try:
-            services.key_models_set(actor=request.user, key=key, **form.cleaned_data)
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            messages.success(request, f"What {key.name} may call is changed.")
-            return redirect("allocations:key", number=key.allocation.number, pk=key.pk)
-    return _key_page(request, key, models_form=form)
+
+    def work(data: dict[str, Any]) -> HttpResponseBase:
+        services.key_models_set(actor=request.user, key=key, **data)
+        return _done_with(request, key, f"What {key.name} may call is changed.")
+
+    return submitted(request, form, work) or _key_page(request, key, models_form=form)
 
 
 @members_only
@@ -210,18 +220,17 @@ def key_stop(request: UserRequest, number: str, pk: int) -> HttpResponseBase:
     """Say in numbers what stopping a key does, and suspend or revoke it with a reason."""
     key = _key(request, number, pk, "allocations.revoke_key")
     form = StopForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
+
+    def work(data: dict[str, Any]) -> HttpResponseBase:
         change = services.key_suspend if request.POST.get("action") == "suspend" else services.key_revoke
-        try:
-            stopped = change(actor=request.user, key=key, reason=form.cleaned_data["reason"])
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            messages.success(request, f"{stopped.name} is {stopped.get_state_display().lower()}.")
-            return redirect("allocations:allocation", number=key.allocation.number)
+        stopped = change(actor=request.user, key=key, reason=data["reason"])
+        words = f"{stopped.name} is {stopped.get_state_display().lower()}."
+        return done(request, words, "allocations:allocation", number=key.allocation.number)
+
+    answer = submitted(request, form, work)
     row = pages.key_row(key)
     context = {"allocation": key.allocation, "row": row, "key": row.key, "form": form, "may_suspend": _is_active(key)}
-    return render(request, "allocations/key_stop.html", context, status=form_status(form))
+    return answer or render(request, "allocations/key_stop.html", context, status=form_status(form))
 
 
 @require_POST
@@ -230,15 +239,16 @@ def key_resume(request: UserRequest, number: str, pk: int) -> HttpResponseBase:
     """Let a suspended key spend again, with a reason."""
     key = _key(request, number, pk, "allocations.revoke_key")
     form = StopForm(request.POST)
-    if form.is_valid():
-        try:
-            services.key_resume(actor=request.user, key=key, reason=form.cleaned_data["reason"])
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            messages.success(request, f"{key.name} may spend again.")
-            return redirect("allocations:key", number=key.allocation.number, pk=key.pk)
-    return _key_page(request, key, resume_form=form)
+
+    def work(data: dict[str, Any]) -> HttpResponseBase:
+        services.key_resume(actor=request.user, key=key, reason=data["reason"])
+        return _done_with(request, key, f"{key.name} may spend again.")
+
+    return submitted(request, form, work) or _key_page(request, key, resume_form=form)
+
+
+def _done_with(request: UserRequest, key: QuotaKey, words: str) -> HttpResponseBase:
+    return done(request, words, "allocations:key", number=key.allocation.number, pk=key.pk)
 
 
 def _allocation(request: UserRequest, number: str, permission: str = "allocations.view_allocation") -> Allocation:

@@ -3,10 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from allocations import services
@@ -19,8 +18,8 @@ from ledger.models import FiscalYear
 from ledger.money import plain, show
 from ledger.selectors import today
 from teams.access import UserRequest, allowed_only
-from teams.errors import Refused
-from teams.forms import form_refuse, form_status
+from teams.acting import done, submitted
+from teams.forms import form_status
 
 
 @require_safe
@@ -43,16 +42,14 @@ def settle(request: UserRequest, line: int, key: int) -> HttpResponseBase:
         return render(request, "allocations/settled.html", status=200 if request.method == "GET" else 409)
     seen = {"held": plain(hold.amount)}
     form = SettleForm(request.POST or None, models=models_of(hold.line), currency=hold.currency, initial=seen)
-    if request.method == "POST" and form.is_valid():
-        try:
-            done = _settle(request, hold, form.cleaned_data)
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            messages.success(request, done)
-            return redirect("allocations:unsettled")
+
+    def work(data: dict[str, Any]) -> HttpResponseBase:
+        return done(request, _settle(request, hold, data), "allocations:unsettled")
+
     context = {"hold": hold, "allocation": hold.line.allocation, "form": form}
-    return render(request, "allocations/settle.html", context, status=form_status(form))
+    return submitted(request, form, work) or render(
+        request, "allocations/settle.html", context, status=form_status(form)
+    )
 
 
 def _settle(request: UserRequest, hold: LostHold, data: dict[str, Any]) -> str:
@@ -81,26 +78,28 @@ def year_end(request: UserRequest, name: str) -> HttpResponseBase:
     What was returned and what was not stands in the answer itself; sent again, nothing more is returned.
     """
     year = get_object_or_404(FiscalYear, name=name, ends_on__lt=today())
-    may_return = request.user.has_perm("allocations.grant_budget")
-    if request.method == "POST" and not may_return:
+    if request.method == "POST" and not request.user.has_perm("allocations.grant_budget"):
         raise Http404
     form = ReasonForm(request.POST or None)
-    done: YearReturn | None = None
-    if request.method == "POST" and form.is_valid():
-        try:
-            done = services.year_return(actor=request.user, year=year, reason=form.cleaned_data["reason"])
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            form = ReasonForm()
+
+    def work(data: dict[str, Any]) -> HttpResponseBase:
+        returned = services.year_return(actor=request.user, year=year, reason=data["reason"])
+        return _year_page(request, year, ReasonForm(), returned)
+
+    return submitted(request, form, work) or _year_page(request, year, form)
+
+
+def _year_page(
+    request: UserRequest, year: FiscalYear, form: ReasonForm, returned: YearReturn | None = None
+) -> HttpResponse:
     leftovers = year_leftovers(year)
     context = {
         "year": year,
         "leftovers": leftovers,
         "left": left_by_currency(leftovers),
         "returnable": sum(not one.obstacle for one in leftovers),
-        "may_return": may_return,
+        "may_return": request.user.has_perm("allocations.grant_budget"),
         "form": form,
-        "done": done,
+        "done": returned,
     }
     return render(request, "allocations/year_end.html", context, status=form_status(form))

@@ -4,6 +4,7 @@ from allocations.models.alert import THRESHOLDS, AlertKind, BudgetAlert
 from allocations.models.allocation import Allocation, AllocationLine, AllocationState, StopBehaviour
 from allocations.models.denial import Denial, DenialReason
 from allocations.models.keys import KeySecret, KeyState, QuotaKey
+from allocations.models.outside import Outcome, OutsideCall
 from allocations.models.quota import Hold, HoldState, MeterWorker, Quota, Window, WorkerState
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "KeySecret",
     "KeyState",
     "MeterWorker",
+    "Outcome",
+    "OutsideCall",
     "Quota",
     "QuotaKey",
     "StopBehaviour",

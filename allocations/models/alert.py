@@ -16,11 +16,14 @@ class AlertKind(models.TextChoices):
     """Why people were told."""
 
     THRESHOLD = "threshold", "A part of the limit is spent"
+    TOKENS = "tokens", "A part of the limit in tokens is used"
     BURN_RATE = "burn_rate", "It runs out before its last day at its present pace"
 
 
 class BudgetAlert(models.Model):
-    """People were told about a line or a key's cap; amounts in the quota's currency, as they stood then.
+    """People were told about a line or a key's cap, in all or of one day or month, as it stood then.
+
+    `limit`, `spent` and `held` are amounts in the quota's currency, or counts of tokens where the kind says so.
 
     While `rearmed_at` is blank the same is not told again: the unique constraint holds it, however many workers
     look. Only `rearmed_at` ever changes (rights).
@@ -47,7 +50,7 @@ class BudgetAlert(models.Model):
                 nulls_distinct=False,
             ),
             models.CheckConstraint(
-                condition=Q(kind="threshold", percent__in=THRESHOLDS, runs_out_on=None, ends_on=None)
+                condition=Q(kind__in=("threshold", "tokens"), percent__in=THRESHOLDS, runs_out_on=None, ends_on=None)
                 | Q(kind="burn_rate", percent=None, runs_out_on__lt=models.F("ends_on")),
                 name="alert_says_what_its_kind_needs",
             ),

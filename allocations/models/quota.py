@@ -3,7 +3,7 @@
 Only the functions of `allocations/sql/metering.sql` write spent, held and the holds.
 """
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import ClassVar
 
@@ -27,6 +27,12 @@ def starts_on(window: str, moment: datetime) -> date:
     """Return the first day, UTC, of the day or month that a moment lies in."""
     day = moment.astimezone(UTC).date()
     return day if window == Window.DAY else day.replace(day=1)
+
+
+def resets_at(window: str, first: date) -> datetime:
+    """Return the moment, UTC, at which the day or month that begins on a day is over."""
+    after = first + timedelta(days=1 if window == Window.DAY else 31)
+    return datetime.combine(after if window == Window.DAY else after.replace(day=1), time(), UTC)
 
 
 class Quota(models.Model):
@@ -94,6 +100,11 @@ class Quota(models.Model):
 
     def __str__(self) -> str:
         return f"quota {self.pk}"
+
+    @property
+    def resets_at(self) -> datetime | None:
+        """Return when its day or month is over, UTC; None for a line's and a key's own quota."""
+        return None if self.starts_on is None else resets_at(self.window, self.starts_on)
 
     @property
     def available(self) -> Decimal | None:

@@ -1,4 +1,4 @@
-"""Rate and access audit: who proposed and approved prices, handled keys and gave roles."""
+"""Rate and access audit: who proposed and approved prices, handled keys and lines' limits, and gave roles."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,12 +10,13 @@ from typing import Any, ClassVar
 from django.db.models import QuerySet
 from django.urls import reverse
 
-from allocations.models import QuotaKey
+from allocations.models import Allocation, QuotaKey
 from allocations.reports.lines import span_of
 from ledger.models import Provider, Rate
 from ledger.money import plain
 from ledger.reports.base import Choice, Column, Filter, Kind, Report, Row
 from teams.models import AuditEvent, BusinessUnit, Role, Team, TeamRole, User
+from teams.verbs import details_of
 
 VERBS = {
     "rate.approve": "Price approved",
@@ -26,6 +27,7 @@ VERBS = {
     "key.rotate": "Key rotated",
     "key.limits_set": "Key's limits changed",
     "key.models_set": "Key's models changed",
+    "line.tokens_set": "Line's token limit changed",
     "key.suspend": "Key suspended",
     "key.resume": "Key resumed",
     "key.revoke": "Key revoked",
@@ -102,6 +104,7 @@ class Names:
 
     keys: dict[int, QuotaKey]
     rates: dict[int, Rate]
+    allocations: dict[int, Allocation]
     others: dict[tuple[str, int], str]
 
     @classmethod
@@ -123,7 +126,8 @@ class Names:
         }
         keys = QuotaKey.objects.select_related("allocation").in_bulk(ids.get("allocations.quotakey", ()))
         rates = Rate.objects.select_related("model", "proposed_by").in_bulk(ids.get("ledger.rate", ()))
-        return cls(keys, rates, others)
+        allocations = Allocation.objects.in_bulk(ids.get("allocations.allocation", ()))
+        return cls(keys, rates, allocations, others)
 
     def say(self, event: AuditEvent) -> tuple[str, str, str]:
         """Return what an event is about, its details in words, and the page of its object ("" for none)."""
@@ -132,6 +136,9 @@ class Names:
             key = self.keys[pk]
             url = reverse("allocations:key", args=[key.allocation.number, key.pk])
             return f"{key.name} of {key.allocation.number}", details, url
+        if event.object_type == "allocations.allocation" and pk in self.allocations:
+            allocation = self.allocations[pk]
+            return str(allocation), details, reverse("allocations:allocation", args=[allocation.number])
         if event.object_type == "ledger.rate" and pk in self.rates:
             rate = self.rates[pk]
             return rate.model.name, f"{_price(rate)}; proposed by {rate.proposed_by}", reverse("ledger:rates")
@@ -139,10 +146,7 @@ class Names:
 
 
 def _details(event: AuditEvent) -> str:
-    if event.verb == "key.limits_set":
-        pairs = event.details.items()
-        return ", ".join(f"{name.replace('_', ' ')}: {old or 'none'} to {new or 'none'}" for name, (old, new) in pairs)
-    if event.verb == "key.models_set":
-        return f"may call {', '.join(event.details['models']) or 'all models of its tiers'}"
+    if said := details_of(event.verb, event.details):
+        return said
     words = {name: ROLE_WORDS.get(value, value) if name == "role" else value for name, value in event.details.items()}
     return ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in words.items() if value not in (None, ""))

@@ -1,17 +1,48 @@
 """The log of calls that a quota or a key refused."""
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import ClassVar
 
 import plotly.graph_objects as go
+from django import forms
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet, Sum
 from django.db.models.functions import TruncDate
 from django.urls import reverse
 
-from allocations.models import Denial, DenialReason
+from allocations.models import Allocation, Denial, DenialReason, QuotaKey
 from allocations.reports.lines import span_of
+from allocations.selectors import allocation_by_number
+from ledger.models import AiModel
 from ledger.reports.base import Choice, Column, Filter, Kind, Report, Row
+from teams.errors import Refused
 from teams.models import User
+
+HALF_A_DAY = timedelta(hours=12)
+
+
+class AllocationField(forms.CharField):
+    """The number of an allocation, read as the allocation itself."""
+
+    def clean(self, value: object) -> Allocation | None:
+        """Return the allocation, None for nothing; raises ValidationError for a number that was never given."""
+        number = super().clean(value)
+        try:
+            return allocation_by_number(number) if number else None
+        except Refused as error:
+            raise ValidationError(error.message, code=error.code) from error
+
+
+class KeyNameField(forms.CharField):
+    """The name of a key, of whichever allocation."""
+
+    def clean(self, value: object) -> str:
+        """Return the name; raises ValidationError for one that no key has."""
+        name = str(super().clean(value))
+        if name and not QuotaKey.objects.filter(name__iexact=name).exists():
+            raise ValidationError("No key has this name.", code="unknown")
+        return name
 
 
 class DenialLog(Report):
@@ -21,7 +52,16 @@ class DenialLog(Report):
     title = "Denial log"
     purpose = "Which calls did a quota or a key refuse, and why?"
     group = "Control"
-    filters: ClassVar = frozenset({Filter.PERIOD, Filter.UNIT, Filter.TEAM, Filter.MODEL})
+    filters: ClassVar = frozenset({Filter.PERIOD, Filter.UNIT, Filter.TEAM, Filter.MODEL, Filter.TIER})
+
+    def own_filters(self, viewer: User) -> dict[str, forms.Field]:
+        """Return what only refused calls have: a reason, and the key and allocation that they came with."""
+        reasons = [("", "All reasons"), *DenialReason.choices]
+        return {
+            "reason": forms.ChoiceField(label="Reason", required=False, choices=reasons),
+            "allocation": AllocationField(label="Allocation", required=False, max_length=20),
+            "key": KeyNameField(label="Key", required=False, max_length=80),
+        }
 
     def columns(self, choice: Choice) -> Sequence[Column]:
         """Return the columns."""
@@ -55,7 +95,11 @@ class DenialLog(Report):
     def plot(self, choice: Choice, viewer: User) -> go.Figure | None:
         """Draw refused calls by day and reason."""
         rows = _denials(choice).annotate(day=TruncDate("hour")).values("reason", "day").order_by("reason", "day")
-        figure = go.Figure(layout={"barmode": "stack", "yaxis": {"title": "calls"}})
+        # A day's bar stands around its midnight: half a day more on each side shows the first and the last whole.
+        first, after = span_of(choice)
+        span = [(first - HALF_A_DAY).isoformat(), (after - HALF_A_DAY).isoformat()]
+        axes = {"xaxis": {"type": "date", "range": span}, "yaxis": {"title": "calls a day"}}
+        figure = go.Figure(layout={"barmode": "stack", **axes})
         points: dict[str, list[tuple[str, int]]] = {}
         for row in rows.annotate(calls=Sum("count")):
             points.setdefault(row["reason"], []).append((row["day"].isoformat(), row["calls"]))
@@ -72,7 +116,13 @@ def _denials(choice: Choice) -> QuerySet[Denial]:
         rows = rows.filter(key__allocation__team__business_unit=choice.unit)
     if choice.team is not None:
         rows = rows.filter(key__allocation__team=choice.team)
-    return rows.filter(model=choice.model.name) if choice.model is not None else rows
+    if choice.model is not None:
+        rows = rows.filter(model=choice.model.name)
+    if choice.tier is not None:
+        rows = rows.filter(model__in=AiModel.objects.filter(tier=choice.tier).values("name"))
+    own = {"reason": "reason", "allocation": "key__allocation", "key": "key__name__iexact"}
+    chosen = {column: choice.own.get(name) for name, column in own.items()}
+    return rows.filter(**{column: value for column, value in chosen.items() if value})
 
 
 def _row(denial: Denial) -> Row:

@@ -21,6 +21,10 @@ class Figures:
     unsettled: Decimal
     currency: str
     as_of: datetime
+    token_limit: int | None
+    """Input and output together; None is no limit, and so it is over lines of which one has none."""
+    tokens_spent: int
+    tokens_held: int
 
     @property
     def available(self) -> Decimal:
@@ -54,6 +58,9 @@ def figures_by_tier(allocation: Allocation) -> dict[Tier, Figures]:
             unsettled=line.unsettled or Decimal(0),
             currency=line.quota.currency,
             as_of=now,
+            token_limit=line.quota.token_limit,
+            tokens_spent=line.quota.tokens_spent,
+            tokens_held=line.quota.tokens_held,
         )
         for line in lines
     }
@@ -63,6 +70,7 @@ def figures_by_tier(allocation: Allocation) -> dict[Tier, Figures]:
 def quota_figures(allocation: Allocation) -> Figures:
     """Return the figures of all lines of an allocation together."""
     lines = list(figures_by_tier(allocation).values())
+    limits = [line.token_limit for line in lines if line.token_limit is not None]
     return Figures(
         limit=sum((line.limit for line in lines), Decimal(0)),
         spent=sum((line.spent for line in lines), Decimal(0)),
@@ -70,4 +78,7 @@ def quota_figures(allocation: Allocation) -> Figures:
         unsettled=sum((line.unsettled for line in lines), Decimal(0)),
         currency=allocation.committed_account.currency,
         as_of=datetime.now(UTC),
+        token_limit=sum(limits) if lines and len(limits) == len(lines) else None,
+        tokens_spent=sum(line.tokens_spent for line in lines),
+        tokens_held=sum(line.tokens_held for line in lines),
     )

@@ -8,12 +8,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.db import connection
 from django.db.models import Max, Q, QuerySet, Sum
 
 from allocations.models import (
+    AlertKind,
     Allocation,
     AllocationLine,
     BudgetAlert,
@@ -25,7 +28,9 @@ from allocations.models import (
     Quota,
     QuotaKey,
 )
+from allocations.selectors.limits import Limits, limits_by_key
 from allocations.selectors.pages import live
+from allocations.selectors.told import allocation_of, amount_words, key_of, what_words
 
 MOST_RECORDS = 1000
 MOST_KEYS = 200
@@ -83,11 +88,33 @@ class LiveRow:
     unsettled: Decimal
     rate: Rate
     refused: Sequence[Refused] = ()
+    limits: Limits | None = None
+    """Of a key: its day and month, where they are limited, and its rates."""
 
     @property
     def refused_calls(self) -> int:
         """Return how many calls were refused, for any reason."""
         return sum(one.calls for one in self.refused)
+
+    @property
+    def refused_at(self) -> datetime | None:
+        """Return when the latest of them was refused."""
+        return max((one.last_at for one in self.refused), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveAlert:
+    """What people were told about a line or a key; amounts in money, or counts of tokens, as they stood then."""
+
+    pk: int
+    at: datetime
+    what: str
+    allocation: Allocation
+    tier: str
+    """Of a line; empty of a key."""
+    key: QuotaKey | None
+    spent: str
+    limit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +134,7 @@ class LiveView:
     refused_since: datetime
     allocations: list[LiveAllocation]
     denials: list[Denial]
-    alerts: list[BudgetAlert]
+    alerts: list[LiveAlert]
     keys_left_out: bool
 
     @property
@@ -146,14 +173,14 @@ def live_view(allocations: Sequence[Allocation], *, strangers: bool = False) -> 
     rates = _rates("account_id", "u.account_id DESC, u.settled_at DESC", [line.account_id for line in lines], now)
     key_rates = _rates("key_id", "u.key_id, u.id DESC", [key.pk for key in keys], now)
     since = (now - LONG).replace(minute=0, second=0, microsecond=0)
-    refused = _refused(keys, since)
+    refused, limits = _refused(keys, since), limits_by_key(keys, now)
     found = {allocation.pk: LiveAllocation(allocation) for allocation in allocations}
     for line in lines:
         row = LiveRow(line.quota, *holds.get(line.quota.pk, (0, ZERO)), rates.get(line.account_id, Rate()))
         found[line.allocation_id].lines.append(row)
     for key in keys:
         place = holds.get(key.quota.pk, (0, ZERO))
-        row = LiveRow(key.quota, *place, key_rates.get(key.pk, Rate()), refused.get(key.pk, ()))
+        row = LiveRow(key.quota, *place, key_rates.get(key.pk, Rate()), refused.get(key.pk, ()), limits[key.pk])
         found[key.allocation_id].keys.append(row)
     return LiveView(
         as_of=now,
@@ -223,7 +250,22 @@ def _denials(ids: list[int], since: datetime, *, strangers: bool) -> list[Denial
     return list(rows.order_by("-last_at", "-pk")[:MOST_DENIALS])
 
 
-def _alerts(ids: list[int], now: datetime) -> list[BudgetAlert]:
-    mine = Q(quota__line__allocation__in=ids) | Q(quota__key__allocation__in=ids)
+def _alerts(ids: list[int], now: datetime) -> list[LiveAlert]:
+    owners = [f"quota__{owner}__allocation" for owner in ("line", "key", "window_of")]
+    mine = reduce(or_, (Q(**{f"{owner}__in": ids}) for owner in owners))
     rows = BudgetAlert.objects.filter(mine, created_at__gte=now - timedelta(days=ALERT_DAYS))
-    return list(rows.select_related("quota__line__allocation", "quota__key__allocation").order_by("-pk")[:MOST_ALERTS])
+    return [_alert(alert) for alert in rows.select_related(*owners).order_by("-pk")[:MOST_ALERTS]]
+
+
+def _alert(alert: BudgetAlert) -> LiveAlert:
+    unit = " tokens" if alert.kind == AlertKind.TOKENS else ""
+    return LiveAlert(
+        pk=alert.pk,
+        at=alert.created_at,
+        what=what_words(alert),
+        allocation=allocation_of(alert.quota),
+        tier=alert.quota.line.tier if alert.quota.line else "",
+        key=key_of(alert.quota),
+        spent=amount_words(alert, alert.spent) + unit,
+        limit=amount_words(alert, alert.limit) + unit,
+    )

@@ -1,4 +1,7 @@
-"""What processes that went away still hold, by line and key: their calls, whose end nobody saw."""
+"""What processes that went away still hold, by line and key: their calls, whose end nobody saw.
+
+A call from outside whose caller never said how it ended is a process of its own.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +10,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet, Sum
 
-from allocations.models import AllocationLine, Hold, HoldState, MeterWorker, QuotaKey
+from allocations.models import AllocationLine, Hold, HoldState, MeterWorker, OutsideCall, QuotaKey
 from ledger.models import AiModel
 
 ZERO = Decimal(0)
@@ -31,6 +34,18 @@ class LostHold:
     amount: Decimal
     calls: int
     currency: str
+    caller_id: str = ""
+    """Of a call from outside: the id that its caller gave it."""
+
+    @property
+    def held_by(self) -> str:
+        """Return who holds it, in words."""
+        return f"outside call {self.caller_id}" if self.caller_id else f"{self.worker.host}, process {self.worker.pid}"
+
+    @property
+    def sent_at(self) -> datetime:
+        """Return when its calls were sent, at the latest."""
+        return self.worker.started_at if self.caller_id else self.last_seen_at
 
     @property
     def worker_id(self) -> UUID:
@@ -39,15 +54,15 @@ class LostHold:
 
     @property
     def last_seen_at(self) -> datetime:
-        """Return when the process was last seen: its calls were sent before that."""
+        """Return when the process was last seen, or the deadline of a call from outside."""
         return self.worker.heartbeat_at
 
 
 def lost_holds() -> list[LostHold]:
-    """Return what processes that went away hold, longest unseen first, in two queries."""
+    """Return what processes that went away hold, longest unseen first, in three queries."""
     lines = _of_lines().order_by("worker__heartbeat_at", "pk")
-    keys = _of_keys(lines)
-    return [_lost(line, key) for line in lines for key in keys.get(_place(line), [])]
+    keys, outside = _of_keys(lines), _outside(lines)
+    return [_lost(line, key, outside) for line in lines for key in keys.get(_place(line), [])]
 
 
 def lost_hold(line_hold: int, key_hold: int) -> LostHold | None:
@@ -55,8 +70,8 @@ def lost_hold(line_hold: int, key_hold: int) -> LostHold | None:
     line = _of_lines().filter(pk=line_hold).first()
     if line is None:
         return None
-    keys = _of_keys([line]).get(_place(line), [])
-    return next((_lost(line, key) for key in keys if key.pk == key_hold), None)
+    keys, outside = _of_keys([line]).get(_place(line), []), _outside([line])
+    return next((_lost(line, key, outside) for key in keys if key.pk == key_hold), None)
 
 
 def unsettled_count() -> int:
@@ -92,13 +107,19 @@ def _of_keys(lines: QuerySet[Hold] | list[Hold]) -> dict[tuple[UUID, int], list[
     return found
 
 
+def _outside(lines: QuerySet[Hold] | list[Hold]) -> dict[UUID, str]:
+    """Return the callers' ids of those that are calls from outside."""
+    calls = OutsideCall.objects.filter(request_id__in={line.worker_id for line in lines})
+    return dict(calls.values_list("request_id", "caller_id"))
+
+
 def _place(hold: Hold) -> tuple[UUID, int]:
     """Return the process and the allocation of a hold."""
     owner = hold.quota.line or hold.quota.key
     return hold.worker_id, owner.allocation_id if owner else 0
 
 
-def _lost(line: Hold, key: Hold) -> LostHold:
+def _lost(line: Hold, key: Hold, outside: dict[UUID, str]) -> LostHold:
     if line.quota.line is None or key.quota.key is None:
         raise ValueError("a lost hold is one of a line and one of a key")
     return LostHold(
@@ -112,4 +133,5 @@ def _lost(line: Hold, key: Hold) -> LostHold:
         amount=min(line.amount, key.amount),
         calls=min(line.calls, key.calls),
         currency=line.quota.currency,
+        caller_id=outside.get(line.worker_id, ""),
     )

@@ -22,6 +22,7 @@ from allocations.services.keys import (
     key_suspend,
     limits_of,
 )
+from allocations.services.lines import line_tokens_set
 from allocations.services.sweep import sweep_run
 from allocations.services.year_end import year_return
 
@@ -45,6 +46,7 @@ __all__ = [
     "key_rotate",
     "key_suspend",
     "limits_of",
+    "line_tokens_set",
     "sweep_run",
     "threshold_alerts_raise",
     "year_return",

@@ -233,6 +233,7 @@ def _move(actor: User, allocation: Allocation, state: AllocationState, verb: str
     locked.save(update_fields=["state"])
     # Closed quotas refuse in the database, whatever a gateway may still have in memory.
     quotas = Quota.objects.filter(line__allocation=locked)
+    list(quotas.select_for_update(of=("self",), no_key=True).order_by("pk"))  # in the meter's order
     quotas.update(is_open=state == AllocationState.ACTIVE)
     audit_record(actor=actor, verb=verb, target=locked, reason=reason)
     return locked

@@ -42,7 +42,8 @@ def hold_charge(*, actor: User, hold: LostHold, cost: Decimal, model: AiModel, r
     """Charge lost calls what the provider says they cost, in the line's currency; returns the overage.
 
     One usage record stands for them, by the model's rate when the process was last seen, with no count of tokens. What
-    the hold and the room of line and key do not take is overage. Raises NotAllowed, Refused (reason_missing,
+    the hold and the room of line and key do not take is overage. That of a call from outside is the call's own, so its
+    caller cannot settle it once more. Raises NotAllowed, Refused (reason_missing,
     amount_not_positive, no_rate, may_come_back, hold_changed).
     """
     _require_may_settle(actor, reason)
@@ -61,15 +62,15 @@ def _require_may_settle(actor: User, reason: str) -> None:
 
 
 def _settle_row(hold: LostHold, cost: Decimal, model: AiModel) -> dict[str, Any]:
-    rate = rate_in_force(model, hold.last_seen_at)
+    rate = rate_in_force(model, hold.sent_at)
     if rate is None:
         raise Refused(f"{model} had no rate when these calls were made.", code="no_rate", field="model")
     counts = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
     return {
-        "request_id": str(uuid7()),
+        "request_id": str(hold.worker_id if hold.caller_id else uuid7()),
         "cost": plain(cost),
         "void": False,
-        "sent_at": hold.last_seen_at,
+        "sent_at": hold.sent_at,
         "provider_id": model.provider_id,
         "model_id": model.pk,
         "rate_id": rate.pk,
@@ -101,5 +102,10 @@ def _settle(hold: LostHold, settle: Mapping[str, Any] | None) -> Decimal:
 
 def _audit(actor: User, verb: str, hold: LostHold, reason: str, details: dict[str, Any]) -> None:
     allocation: Allocation = hold.line.allocation
-    where = {"process": str(hold.worker_id), "line": hold.line.tier, "key": hold.key.name, "held": plain(hold.amount)}
+    where = {
+        "process": str(hold.worker_id),
+        "line": hold.line.tier,
+        "key": hold.key.name,
+        "held": plain(hold.amount),
+    }
     audit_record(actor=actor, verb=verb, target=allocation, reason=reason, details=where | details)

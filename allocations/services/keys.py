@@ -247,4 +247,5 @@ def _move(actor: User, key: QuotaKey, state: KeyState, verb: str, reason: str) -
 
 
 def _locked(key: QuotaKey) -> QuotaKey:
-    return QuotaKey.objects.select_for_update().get(pk=key.pk)
+    # Not the whole row: the meter, which holds the key's quota, looks at the row for its foreign key.
+    return QuotaKey.objects.select_for_update(no_key=True).get(pk=key.pk)

@@ -7,15 +7,19 @@ from django.conf import settings
 from django.db.models import Prefetch
 
 from allocations.models import AlertKind, Allocation, BudgetAlert, Quota, QuotaKey
-from ledger.models import Tier
-from ledger.money import plain, show
+from allocations.selectors.told import allocation_of, figures_words, key_of, place_words, share_words
+from ledger.money import plain
 from teams.models import Membership, Role, Team, TeamRole, User, WebhookEvent
 from teams.selectors import people_with_role
 from teams.services import notification_send
 from teams.webhook_services import event_send
 
 HEAD_FROM, FINANCE_FROM = 95, 100
-EVENTS = {AlertKind.THRESHOLD: WebhookEvent.BUDGET_THRESHOLD, AlertKind.BURN_RATE: WebhookEvent.BUDGET_BURN_RATE}
+EVENTS = {
+    AlertKind.THRESHOLD: WebhookEvent.BUDGET_THRESHOLD,
+    AlertKind.TOKENS: WebhookEvent.BUDGET_THRESHOLD,
+    AlertKind.BURN_RATE: WebhookEvent.BUDGET_BURN_RATE,
+}
 
 
 def alerts_tell(ids: Iterable[int]) -> None:
@@ -29,7 +33,7 @@ def alerts_tell(ids: Iterable[int]) -> None:
 
 
 def _with_facts(ids: Iterable[int]) -> Iterable[BudgetAlert]:
-    ways = ("quota__line__allocation", "quota__key__allocation")
+    ways = tuple(f"quota__{owner}__allocation" for owner in ("line", "key", "window_of"))
     leads = Membership.objects.filter(role=TeamRole.LEAD, user__is_active=True).select_related("user")
     return (
         BudgetAlert.objects.filter(pk__in=list(ids))
@@ -47,24 +51,18 @@ def _tell(alert: BudgetAlert, finance: list[User]) -> None:
     event_send(event=EVENTS[AlertKind(alert.kind)], team=allocation.team, data=_data(alert, allocation))
 
 
-def allocation_of(quota: Quota) -> Allocation:
-    """Return the allocation that a line's or a key's quota belongs to."""
-    owned = quota.line or quota.key
-    if owned is None:
-        raise LookupError(f"quota {quota.pk} belongs to nothing")
-    return owned.allocation
-
-
 def _people(alert: BudgetAlert, allocation: Allocation, finance: list[User]) -> list[User]:
     found = {allocation.owner, *(membership.user for membership in leads_at_hand(allocation.team))}
-    percent = alert.percent or 0
-    head = allocation.team.business_unit.head
-    # A key's cap is the team's own; that a line ends concerns who gave the money.
-    if alert.quota.line is not None and percent >= HEAD_FROM and head is not None:
-        found.add(head)
-    if alert.quota.line is not None and percent >= FINANCE_FROM:
-        found.update(finance)
+    # A key's cap is the team's own, and so are tokens; that a line ends concerns who gave the money.
+    if alert.quota.line is not None and alert.kind == AlertKind.THRESHOLD:
+        found |= _people_above(alert.percent or 0, allocation, finance)
     return sorted((person for person in found if person.is_active), key=lambda person: person.pk)
+
+
+def _people_above(percent: int, allocation: Allocation, finance: list[User]) -> set[User]:
+    head = allocation.team.business_unit.head
+    found = {head} if percent >= HEAD_FROM and head is not None else set()
+    return found | set(finance) if percent >= FINANCE_FROM else found
 
 
 def leads_at_hand(team: Team) -> list[Membership]:
@@ -74,14 +72,11 @@ def leads_at_hand(team: Team) -> list[Membership]:
 
 
 def _words(alert: BudgetAlert, allocation: Allocation) -> tuple[str, str]:
-    what = f"{_name(alert.quota)} of {allocation.number} {allocation.name}"
-    left = show(alert.limit - alert.spent - alert.held, alert.currency)
-    figures = (
-        f"{show(alert.spent, alert.currency)} of {show(alert.limit, alert.currency)} is spent, "
-        f"{show(alert.held, alert.currency)} is held, {left} is left."
-    )
-    if alert.kind == AlertKind.THRESHOLD:
-        return f"{alert.percent} % spent: {what}", figures
+    what = f"{place_words(alert.quota)} of {allocation.number} {allocation.name}"
+    figures, resets_at = figures_words(alert), alert.quota.resets_at
+    if alert.kind != AlertKind.BURN_RATE:
+        again = f" It starts again on {resets_at:%-d %b %Y, %H:%M} UTC." if resets_at else ""
+        return f"{share_words(alert)}: {what}", figures + again
     ends = f"at the pace of the last seven days, and was planned to last until {alert.ends_on:%-d %b %Y}."
     return (
         f"Runs out on {alert.runs_out_on:%-d %b}: {what}",
@@ -89,27 +84,33 @@ def _words(alert: BudgetAlert, allocation: Allocation) -> tuple[str, str]:
     )
 
 
-def _name(quota: Quota) -> str:
-    if quota.line is not None:
-        return f"{Tier(quota.line.tier).label} line"
-    return f"key {quota.key.name}" if quota.key is not None else "quota"
-
-
 def _data(alert: BudgetAlert, allocation: Allocation) -> dict[str, Any]:
-    quota = alert.quota
+    quota, is_tokens = alert.quota, alert.kind == AlertKind.TOKENS
     figures = {
+        "unit": "tokens" if is_tokens else "money",
         "limit": plain(alert.limit),
         "spent": plain(alert.spent),
         "held": plain(alert.held),
         "available": plain(alert.limit - alert.spent - alert.held),
-        "currency": alert.currency,
+        "currency": None if is_tokens else alert.currency,
     }
     why: dict[str, Any] = {"threshold_percent": alert.percent}
     if alert.kind == AlertKind.BURN_RATE and alert.runs_out_on and alert.ends_on:
         why = {"runs_out_on": alert.runs_out_on.isoformat(), "ends_on": alert.ends_on.isoformat()}
     tier = quota.line.tier if quota.line is not None else None
-    key = None if quota.key is None else _key(quota.key)
-    return {"alert": alert.pk} | _place(allocation) | {"tier": tier, "key": key} | why | figures
+    key = key_of(quota)
+    where = {"tier": tier, "key": None if key is None else _key(key), "window": _window(quota)}
+    return {"alert": alert.pk} | _place(allocation) | where | why | figures
+
+
+def _window(quota: Quota) -> dict[str, str] | None:
+    if quota.starts_on is None or quota.resets_at is None:
+        return None
+    return {
+        "span": quota.window,
+        "starts_on": quota.starts_on.isoformat(),
+        "resets_at": f"{quota.resets_at:%Y-%m-%dT%H:%M:%SZ}",
+    }
 
 
 def _place(allocation: Allocation) -> dict[str, Any]:

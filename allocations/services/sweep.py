@@ -1,4 +1,4 @@
-"""What time does to allocations, keys and workers. Every step looks at rows and may run twice."""
+"""What time does to allocations, keys, workers and outside calls. Every step looks at rows and may run twice."""
 
 from django.db import connection, transaction
 
@@ -11,6 +11,7 @@ from teams.models import Role, User
 from teams.selectors import people_with_role
 from teams.services import notification_send
 
+OUTSIDE_KEPT_DAYS = 7
 OVERAGE = "A call cost more than it could have: the provider counted more tokens than the request allowed."
 
 
@@ -21,6 +22,7 @@ def sweep_run(*, actor: User) -> dict[str, int]:
         "allocations_started": allocations_start(actor=actor),
         "allocations_expired": allocations_end(actor=actor),
         "keys_suspended": overage_keys_suspend(actor=actor),
+        "outside_calls_forgotten": outside_calls_forget(),
     }
 
 
@@ -30,6 +32,14 @@ def workers_lapse() -> int:
         cursor.execute("SELECT allocations_lapse(make_interval(secs => %s))", [LAPSE_AFTER_SECONDS])
         lapsed: int = cursor.fetchone()[0]
     return lapsed
+
+
+def outside_calls_forget() -> int:
+    """Forget calls from outside that ended a week ago, and with them what their callers' ids stand for."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT allocations_outside_forget(make_interval(days => %s))", [OUTSIDE_KEPT_DAYS])
+        forgotten: int = cursor.fetchone()[0]
+    return forgotten
 
 
 def allocations_start(*, actor: User) -> int:

@@ -26,10 +26,20 @@ class Command(ContractCommand):
             "currency": together.currency,
             "as_of": together.as_of,
             **_amounts(together),
-            "tiers": {tier.value: _amounts(figures) for tier, figures in figures_by_tier(found).items()},
+            "tiers": {
+                tier.value: _amounts(figures) | _tokens(figures) for tier, figures in figures_by_tier(found).items()
+            },
         }
 
 
 def _amounts(figures: Figures) -> dict[str, str]:
     names = ("limit", "spent", "held", "unsettled", "available")
     return {name: plain(getattr(figures, name)) for name in names}
+
+
+def _tokens(figures: Figures) -> dict[str, dict[str, int]]:
+    """Return how a line stands in tokens, where it is limited in them."""
+    limit, spent, held = figures.token_limit, figures.tokens_spent, figures.tokens_held
+    if limit is None:
+        return {}
+    return {"tokens": {"limit": limit, "spent": spent, "held": held, "available": limit - spent - held}}
