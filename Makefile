@@ -27,7 +27,7 @@ help:
 	@echo 'make setup        make the environment alone: .venv/bin/python manage.py ... then works'
 	@echo 'make lint         check style, types, floors, migrations and production settings'
 	@echo 'make format       put the code into the agreed form'
-	@echo 'make bench        measure the bounds, the gateway beside a bare proxy, and the ledger'
+	@echo 'make bench        measure everything, in three quarters of an hour (BENCH="gateway --rounds 3" for a part)'
 	@echo 'make fuzz         fuzz the readers of streams and of requests, where atheris is installed'
 	@echo 'make screenshots  take a picture of every page into var/screenshots/'
 	@echo 'make pins         compile constraints.txt anew'
@@ -82,7 +82,7 @@ format: setup
 	$(BIN)/ruff format .
 
 bench: setup
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench $(BENCH)
 
 fuzz: setup
 	@for target in stream body; do $(BIN)/python -m tests.fuzz $$target -max_total_time=60 || exit 1; done

@@ -26,6 +26,7 @@ ERROR = {
                 "message": {"type": "string", "description": "For people."},
                 "field": {"type": "string", "description": "The input that is wrong."},
                 "fields": {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}},
+                "details": {"type": "object", "description": "Which budget stopped a call, and how it stands."},
             },
         }
     },
@@ -47,6 +48,17 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         """Return how a token is sent."""
         return {"type": "http", "scheme": "bearer", "description": "A personal token, made under Your account."}
+
+
+class KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # the package's metaclass
+    """Quota keys in the schema."""
+
+    target_class = "allocations.api.QuotaKeyAuthentication"
+    name = "quota key"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        """Return how a key is sent."""
+        return {"type": "http", "scheme": "bearer", "description": "A quota key: tank_…"}
 
 
 def errors_added(result: dict[str, Any], **_: Any) -> dict[str, Any]:

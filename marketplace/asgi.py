@@ -10,8 +10,7 @@ from typing import Any, cast
 
 from django.core.asgi import get_asgi_application
 
-from marketplace.runtime import health
-from marketplace.runtime.health import Receive, Scope, Send
+from marketplace.runtime.health import PATHS, Health, Receive, Scope, Send, answer_json
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -22,6 +21,9 @@ from django.conf import settings  # noqa: E402
 
 from allocations.gateway.app import application as gateway  # noqa: E402
 from allocations.sandbox.app import application as sandbox  # noqa: E402
+
+METERING = "/api/v1/metering/"
+health = Health(gateway.operation.fault)
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,17 +40,21 @@ def chosen(path: str) -> Application:
         return gateway
     if path.startswith("/sandbox/"):
         return sandbox
-    if path in health.PATHS:
-        return health.application
+    if path in PATHS:
+        return health
     return limited_pages
 
 
 async def limited_pages(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with a page, unless the request's body is larger than any form of ours."""
-    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    """Answer with a page, unless the request's body is larger than any form of ours.
+
+    A call from outside may bring the provider's request along, which is as large as the gateway allows.
+    """
+    is_call = scope["path"].startswith(METERING)
+    most = settings.GATEWAY_REQUEST_BYTES if is_call else settings.PAGE_REQUEST_BYTES
     length = dict(scope["headers"]).get(b"content-length", b"0")
     if length.isdigit() and int(length) > most:
-        await health.answer_json(send, 413, {"detail": f"A request may have at most {most} bytes."})
+        await answer_json(send, 413, {"detail": f"A request may have at most {most} bytes."})
         return
     received = 0
 

@@ -102,6 +102,20 @@ def url(name: str, default: str) -> str:
     return value.rstrip("/")
 
 
+def address(name: str) -> tuple[str, int] | None:
+    """Read a host and a port written as 127.0.0.1:9464 or [::1]:9464, or nothing.
+
+    Raises BadSetting for anything else.
+    """
+    value = text(name)
+    if not value:
+        return None
+    parts = _split(name, f"//{value}")
+    if not parts.hostname or not parts.port or f"//{value}" != f"//{parts.netloc}" or parts.username:
+        raise BadSetting(name, value, "a host and a port such as 127.0.0.1:9464")
+    return parts.hostname, parts.port
+
+
 def broker(name: str, default: str) -> str:
     """Read the address of a message broker.
 

@@ -4,11 +4,12 @@ manage.py gateway --port 8001
 """
 
 from allocations.gateway.app import application as gateway
-from marketplace.runtime import health
-from marketplace.runtime.health import Receive, Scope, Send
+from marketplace.runtime.health import PATHS, Health, Receive, Scope, Send
+
+health = Health(gateway.operation.fault)
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Hand a connection to the gateway, which knows what to say to any other path."""
-    answering = health.application if scope["type"] == "http" and scope["path"] in health.PATHS else gateway
+    answering = health if scope["type"] == "http" and scope["path"] in PATHS else gateway
     await answering(scope, receive, send)

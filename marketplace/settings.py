@@ -41,8 +41,8 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_HTTPS else N
 SECURE_HSTS_SECONDS = env.number("HSTS_SECONDS", 31_536_000, least=0, most=63_072_000) if IS_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_HTTPS
 X_FRAME_OPTIONS = "DENY"
-# Pages take forms, not files; the gateway has a limit of its own.
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+# Pages take forms, not files; the gateway has a limit of its own, and so has the metering API.
+PAGE_REQUEST_BYTES = 2 * 1024 * 1024
 
 # --- Applications -----------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -203,8 +203,8 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Tank",
     "VERSION": "1",
-    "DESCRIPTION": "Accounts, entries, balances, usage, reports, rounds and pitches. Amounts are decimal strings in "
-    "the currency beside them, times are UTC.",
+    "DESCRIPTION": "Accounts, entries, balances, usage, reports, rounds, pitches and metering. Amounts are decimal "
+    "strings in the currency beside them, times are UTC.",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_INCLUDE_SCHEMA": False,
     "ENUM_NAME_OVERRIDES": {
@@ -343,8 +343,16 @@ USE_I18N = False
 # --- Gateway ----------------------------------------------------------------------------------
 # The largest request body, in bytes, and how many seconds an upstream may send nothing.
 GATEWAY_REQUEST_BYTES = env.number("GATEWAY_REQUEST_BYTES", 10 * 1024 * 1024, least=1024, most=1024**3)
+# What is too large for the path that it came to never reaches Django (marketplace/asgi.py).
+DATA_UPLOAD_MAX_MEMORY_SIZE = max(PAGE_REQUEST_BYTES, GATEWAY_REQUEST_BYTES)
 GATEWAY_SILENCE_SECONDS = env.number("GATEWAY_SILENCE_SECONDS", 600, least=1, most=86_400)
-# How many seconds a client may take nothing of a stream before it counts as gone.
+# How many seconds a request's head, and then its body, may take to arrive.
+GATEWAY_REQUEST_SECONDS = env.number("GATEWAY_REQUEST_SECONDS", 60, least=1, most=3600)
+# How many seconds a client may take nothing of an answer before it counts as gone.
 GATEWAY_WRITE_SECONDS = env.number("GATEWAY_WRITE_SECONDS", 60, least=1, most=86_400)
+# Where one process serves its metrics; each of several has a port of its own.
+GATEWAY_METRICS_ADDRESS = env.address("GATEWAY_METRICS_ADDRESS")
+# Where its traces go, if anywhere; OpenTelemetry's own variables say the rest.
+GATEWAY_TRACES = env.choice("OTEL_TRACES_EXPORTER", "none", {"none", "otlp", "console"})
 # How long the sandbox provider thinks before it answers, in milliseconds; for load tests.
 SANDBOX_DELAY_MS = env.number("TANK_SANDBOX_DELAY_MS", 0, least=0, most=600_000)

@@ -11,6 +11,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("teams.urls")),
     path("ledger/", include("ledger.urls")),
     path("api/v1/", include("ledger.api_urls")),
+    path("api/v1/metering/", include("allocations.api_urls")),
     path("api/v1/schema/", Schema.as_view(), name="api_schema"),
     path("api/v1/docs/", docs, name="api_docs"),
     path("allocations/", include("allocations.urls")),

@@ -1,4 +1,8 @@
-"""Say how a process is: /healthz, it answers; /readyz, it can work, because its database is there and migrated."""
+"""Say how a process is.
+
+/healthz: its event loop answers. /readyz: it takes calls and pages, because its database is there and migrated, its
+metering loop commits, and nobody asked it to stop.
+"""
 
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -16,11 +20,20 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 PATHS = ("/healthz", "/readyz")
 
 
-async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer one request for the process's health."""
-    fault = "" if scope["path"] == "/healthz" else await sync_to_async(what_is_missing, thread_sensitive=False)()
-    answer: dict[str, object] = {"ok": not fault}
-    await answer_json(send, 503 if fault else 200, answer | ({"reason": fault} if fault else {}))
+class Health:
+    """An ASGI application that answers requests for the process's health."""
+
+    def __init__(self, fault_of_gateway: Callable[[], str]) -> None:
+        self._fault_of_gateway = fault_of_gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        fault = "" if scope["path"] == "/healthz" else await self._fault()
+        answer: dict[str, object] = {"ok": not fault}
+        await answer_json(send, 503 if fault else 200, answer | ({"reason": fault} if fault else {}))
+
+    async def _fault(self) -> str:
+        return self._fault_of_gateway() or await sync_to_async(what_is_missing, thread_sensitive=False)()
 
 
 async def answer_json(send: Send, status: int, document: dict[str, object]) -> None:

@@ -14,6 +14,19 @@ from marketplace.runtime import lifeline
 
 # SDKs keep connections open and send on them after a pause; ending them first would look like an error there.
 KEEP_ALIVE_SECONDS = 75
+# How long calls that were cut off may take to be settled, or to reach the disk when the database is away, and how
+# long the process may take after that to sign off.
+SETTLE_SECONDS, SIGN_OFF_SECONDS = 8, 7
+
+
+def shutdown_seconds() -> int:
+    """Return how long calls in flight may take to finish when a server is asked to stop."""
+    return env.number("SHUTDOWN_SECONDS", 10, least=1, most=3600)
+
+
+def grace_seconds() -> int:
+    """Return how long a server may take to stop before it is killed."""
+    return shutdown_seconds() + SETTLE_SECONDS + SIGN_OFF_SECONDS
 
 
 def listener(host: str, port: int) -> socket.socket:
@@ -37,6 +50,7 @@ def serve(application: str, sock: socket.socket) -> None:
     import uvicorn
 
     from marketplace.runtime.http import BoundedHttp
+    from marketplace.runtime.server import DrainingServer
 
     config = uvicorn.Config(
         application,
@@ -49,11 +63,11 @@ def serve(application: str, sock: socket.socket) -> None:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=env.number("SHUTDOWN_SECONDS", 10, least=1, most=3600),
+        timeout_graceful_shutdown=shutdown_seconds(),
     )
     # Once it has shut down, uvicorn repeats the signal that asked for it.
     with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[sock])
+        DrainingServer(config).run(sockets=[sock])
 
 
 def main() -> None:

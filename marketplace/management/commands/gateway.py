@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
@@ -13,6 +14,7 @@ from marketplace.runtime import serving
 from marketplace.runtime.supervisor import Child, Supervisor
 
 APPLICATION = "marketplace.gateway:application"
+METRICS = "GATEWAY_METRICS_ADDRESS"
 
 
 class Command(BaseCommand):
@@ -31,18 +33,28 @@ class Command(BaseCommand):
         if processes == 1:
             serving.serve(APPLICATION, sock)
             return
-        supervisor = Supervisor(self.stdout.write, env.number("SHUTDOWN_SECONDS", 10, least=1, most=3600) + 5)
+        supervisor = Supervisor(self.stdout.write, serving.grace_seconds())
         signal.signal(signal.SIGINT, _stop)
         signal.signal(signal.SIGTERM, _stop)
         arguments = ("-m", "marketplace.runtime.serving", APPLICATION, "--fd", str(sock.fileno()))
         try:
             for number in range(processes):
-                supervisor.start(Child(f"gateway {number + 1}", arguments, os.environ, fds=(sock.fileno(),)))
+                child = Child(f"gateway {number + 1}", arguments, _environment(number), fds=(sock.fileno(),))
+                supervisor.start(child)
             while True:
                 time.sleep(0.5)
                 supervisor.revive()
         finally:
             supervisor.stop()
+
+
+def _environment(number: int) -> Mapping[str, str]:
+    """Return a process's environment: ours, and for its metrics the port that many above the one we were given."""
+    address = env.address(METRICS)
+    if address is None:
+        return os.environ
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    return os.environ | {METRICS: f"{host}:{address[1] + number}"}
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -38,7 +38,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, port: int, no_demo: bool, **options: Any) -> None:
         self.port, self.address = port, f"http://{HOST}:{port}"
-        self.supervisor = Supervisor(self.say, env.number("SHUTDOWN_SECONDS", 10, least=1, most=3600) + 5)
+        self.supervisor = Supervisor(self.say, serving.grace_seconds())
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _stop)
         try:
