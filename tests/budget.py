@@ -4,7 +4,7 @@ Everything happens inside the test's own transaction, calls included: `Till` is 
 sees one. `budget.seal()` does what a commit would do, so that entries carry their seals.
 """
 
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -16,8 +16,9 @@ from django.db import connection
 from django.db.models import F
 
 from allocations.metering.types import CallFacts, Hold, Tokens, Wish
-from allocations.metering.wire import settle_row, wish_row
-from allocations.models import Allocation, AllocationLine, Quota, QuotaKey, StopBehaviour
+from allocations.metering.wire import Batch
+from allocations.models import Allocation, AllocationLine, Quota, QuotaKey, StopBehaviour, Window
+from allocations.models.quota import starts_on
 from allocations.services import KeyLimits, allocation_create, key_issue
 from ledger.ids import uuid7
 from ledger.models import Account, AiModel, Dialect, EntryKind, Tier, UsageRecord
@@ -26,6 +27,7 @@ from ledger.rating import cost
 from ledger.selectors import today
 from ledger.services import model_add, pool_open, provider_add, year_fund
 from tests.cast import Company
+from tests.door import meter
 
 # What a till holds of tokens, which no quota of the company limits.
 TOKENS = 10**12
@@ -42,27 +44,25 @@ class Till:
         with connection.cursor() as cursor:
             cursor.execute(statement, [self.worker])
 
-    def admit(self, key: QuotaKey, line: AllocationLine, bound: str) -> Hold:
-        """Hold a bound on the line and on the key's own quota."""
-        chain = (Quota.objects.get(line=line).pk, Quota.objects.get(key=key).pk)
-        answer = self._meter(chain, admits=[wish_row(Wish(chain, Decimal(bound), TOKENS, _now()))])
-        assert answer["granted"] == [[bound, TOKENS]], answer
-        return Hold(uuid4(), self.worker, chain, Decimal(bound), TOKENS, _now(), Decimal(0))
+    def admit(self, key: QuotaKey, line: AllocationLine, bound: str, *, tokens: int = TOKENS) -> Hold:
+        """Hold a bound on the line, on the key's own quota and on those of its day and month where it has such caps."""
+        chain = (Quota.objects.get(line=line).pk, Quota.objects.get(key=key).pk, *_windows(key))
+        answer = self._meter(Batch(wishes=[Wish(chain, Decimal(bound), tokens, _now())]))
+        assert answer["granted"] == [[bound, tokens]], answer
+        return Hold(uuid4(), self.worker, chain, Decimal(bound), tokens, _now(), Decimal(0))
 
     def settle(self, hold: Hold, facts: CallFacts) -> None:
         """Charge a call that cost no more than its bound."""
-        row = settle_row(hold, facts) | {"sent_at": hold.sent_at.isoformat()}
-        self._meter(hold.quota_ids, within=[row])
+        self._meter(Batch(within=[(hold, facts)]))
 
     def settle_beyond(self, hold: Hold, facts: CallFacts) -> Decimal:
         """Charge a call that cost more than its bound; return the overage, in the line's currency."""
-        row = settle_row(hold, facts) | {"sent_at": hold.sent_at.isoformat()}
-        answer = self._meter(hold.quota_ids, beyond=[row])
+        answer = self._meter(Batch(beyond=[(hold, facts)]))
         return Decimal(answer["overages"][str(hold.request_id)])
 
     def void(self, hold: Hold) -> None:
         """Give a hold back: the call never reached the provider."""
-        self._meter(hold.quota_ids, within=[settle_row(hold, None) | {"sent_at": hold.sent_at.isoformat()}])
+        self._meter(Batch(voids=[hold]))
 
     def die(self) -> None:
         """Stop without a word: what is in flight stays held and becomes unsettled."""
@@ -72,23 +72,17 @@ class Till:
             )
             cursor.execute("SELECT allocations_lapse(make_interval(secs => 60))")
 
-    def _meter(
-        self,
-        quotas: tuple[int, ...],
-        *,
-        admits: list[Any] | None = None,
-        within: list[Any] | None = None,
-        beyond: list[Any] | None = None,
-    ) -> dict[str, Any]:
-        parameters: list[Any] = [self.worker, sorted(quotas), _json(admits), _json(within), _json(beyond)]
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT allocations_meter(%s, 1, %s::bigint[], %s, %s, %s)::text", parameters)
-            answer: dict[str, Any] = json.loads(cursor.fetchone()[0])
-        return answer
+    def _meter(self, batch: Batch) -> dict[str, Any]:
+        return meter(self.worker, 1, batch)
 
 
-def _json(rows: list[Any] | None) -> str | None:
-    return None if rows is None else json.dumps(rows, default=str)
+def _windows(key: QuotaKey) -> Iterator[int]:
+    key.refresh_from_db()
+    for window in Window.values:
+        if getattr(key, f"{window}_cap") is not None or getattr(key, f"{window}_tokens") is not None:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT allocations_window(%s, %s, %s)", [key.pk, window, starts_on(window, _now())])
+                yield cursor.fetchone()[0]
 
 
 def _now() -> Any:
@@ -119,7 +113,7 @@ class Budget:
     def call(self, key: QuotaKey | None = None, *, tokens: int = 1_000_000, settle_kind: str = "exact") -> None:
         """Meter a call on the standard line of Claims; a million input tokens cost one dollar."""
         facts = self.facts(key, tokens=tokens, settle_kind=settle_kind)
-        hold = self.till.admit(key or self.prod, self.line, format(facts.cost, "f"))
+        hold = self.till.admit(key or self.prod, self.line, format(facts.cost, "f"), tokens=tokens)
         self.till.settle(hold, facts)
 
     def facts(self, key: QuotaKey | None = None, *, tokens: int, settle_kind: str = "exact") -> CallFacts:

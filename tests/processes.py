@@ -130,6 +130,12 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def is_open(port: int) -> bool:
+    """Say whether somebody listens on a port of this machine."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 def answers(url: str, status: int = 200) -> bool:
     """Say whether a GET of this address is answered with this status."""
     try:

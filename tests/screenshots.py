@@ -74,9 +74,11 @@ SHOTS = [
     Shot("allocations", FINANCE, ["/allocations/"]),
     Shot("allocation", LEAD, ["/allocations/", r"~/allocations/A-\d+/$"]),
     Shot("allocation-suspend", FINANCE, ["/allocations/A-0001/", r"~/suspend/$"]),
+    Shot("line-tokens", LEAD, ["/allocations/", r"~/allocations/A-\d+/$", r"~/lines/\w+/tokens/$"]),
     Shot("key-new", LEAD, ["/allocations/", r"~/allocations/A-\d+/$", r"~/keys/new/$"]),
     Shot("key-secret", LEAD, ["/allocations/", r"~/A-\d+/$", r"~/keys/new/$"], press="Issue the key", fill="name"),
-    Shot("key", LEAD, ["/allocations/", r"~/allocations/A-\d+/$", r"~/keys/\d+/$"]),
+    Shot("key", LEAD, ["/allocations/", r"~/allocations/A-\d+/$", "=first-steps"]),
+    Shot("key-limits", LEAD, ["/allocations/", r"~/allocations/A-\d+/$", "=first-steps", r"~/limits/$"]),
     Shot("key-stop", LEAD, ["/allocations/", r"~/allocations/A-\d+/$", r"~/keys/\d+/$", r"~/stop/$"]),
     Shot("year-ends", FINANCE, ["/allocations/year-end/"]),
     Shot("year-end", FINANCE, ["/allocations/year-end/", r"~/year-end/\w+/$"]),
@@ -125,6 +127,7 @@ SHOTS = [
     Shot("invoice-new", FINANCE, ["/ledger/invoices/new/"]),
     Shot("adjustment-new", FINANCE, ["/ledger/corrections/new/"]),
     Shot("reports", FINANCE, ["/ledger/reports/"]),
+    Shot("report-denials", FINANCE, ["/ledger/reports/", r"~/denials/$"]),
     Shot("report-chargeback", FINANCE, ["/ledger/reports/", r"~/chargeback/$"]),
     Shot("report-savings", FINANCE, ["/ledger/reports/", r"~/savings/$"]),
     Shot("report-reconciliation", AUDITOR, ["/ledger/reports/", r"~/provider-reconciliation/$"]),
@@ -151,7 +154,8 @@ from datetime import timedelta
 from decimal import Decimal
 from django.db import connection
 from allocations.models import Allocation, KeyState, QuotaKey, StopBehaviour
-from allocations.services import allocation_create, allocation_expire
+from allocations.services import KeyLimits, allocation_create, allocation_expire, key_limits_set, line_tokens_set
+from allocations.services import threshold_alerts_raise
 from ledger.models import EntryKind, Tier
 from ledger.money import usd
 from ledger.selectors import current_fiscal_year, reserve_account, today
@@ -171,10 +175,17 @@ for name, amount, days in (("Letters by machine", "1200", 40), ("Fraud graph, fi
     if days > 0:
         allocation_expire(actor=actor, allocation=made)
 exchange_rate_record(actor=actor, base="USD", quote="EUR", valid_on=today(), rate=Decimal("0.9235"), source="ECB")
+first = QuotaKey.objects.get(name="first-steps")
+limits = KeyLimits(cap=Decimal(50), day_cap=Decimal("0.05"), month_cap=Decimal(20), month_tokens=100_000,
+                   requests_per_minute=600, tokens_per_minute=50_000, calls_at_once=8)
+key_limits_set(actor=actor, key=first, limits=limits, reason="A start")
+line_tokens_set(actor=actor, line=first.allocation.lines.get(tier=Tier.STANDARD), tokens=10**8, reason="A start")
 key = QuotaKey.objects.filter(state=KeyState.ACTIVE).order_by("pk").first()
+key_limits_set(actor=actor, key=key, limits=KeyLimits(cap=Decimal(100), day_cap=Decimal(5)), reason="A start")
+threshold_alerts_raise()
 till, line = Till(), key.allocation.lines.order_by("pk").first()
-till.admit(key, line, "0.0125")
-till.admit(key, line, "0.75")
+till.admit(key, line, "0.0125", tokens=1_250)
+till.admit(key, line, "0.75", tokens=75_000)
 till.die()
 with connection.cursor() as cursor:
     cursor.execute(

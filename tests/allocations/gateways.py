@@ -21,11 +21,12 @@ from ledger.models import AiModel, Dialect, EntryKind, Provider, Rate, Tier, Usa
 from ledger.money import usd
 from ledger.selectors import reserve_account, today
 from ledger.services import model_add, provider_add, year_fund
+from marketplace.runtime.serving import KEEP_ALIVE_SECONDS
 from teams.models import Team
 from teams.selectors import system_user
 from teams.services import team_create
 from tests.conftest import FreshDatabase
-from tests.processes import Running, answers, free_port, start_process
+from tests.processes import MANAGE, Running, answers, free_port, start_process
 
 GATEWAY, SANDBOX = "allocations.gateway.app:application", "allocations.sandbox.app:application"
 RECORDED = "tests.allocations.recorded:application"
@@ -54,9 +55,10 @@ def serve(application: str, env: Mapping[str, str], *options: str, ready: str, s
 
 @contextmanager
 def sandbox(database: FreshDatabase, *, delay_ms: int = 0) -> Iterator[Server]:
-    """Run the sandbox provider."""
+    """Run the sandbox provider, which keeps idle connections for as long as it does in `manage.py up`."""
     env = database.env | {"TANK_SANDBOX_DELAY_MS": str(delay_ms)}
-    with serve(SANDBOX, env, ready="/sandbox/v1/models") as server:
+    keeping = ("--timeout-keep-alive", str(KEEP_ALIVE_SECONDS))
+    with serve(SANDBOX, env, *keeping, ready="/sandbox/v1/models") as server:
         yield server
 
 
@@ -73,6 +75,17 @@ def gateway(database: FreshDatabase, sandbox_url: str = NOWHERE, *options: str, 
     settings = database.env | {"SANDBOX_URL": f"{sandbox_url}/sandbox", "TANK_URL": PAGES} | env
     with serve(GATEWAY, settings, *options, ready="/v1/models", status=401) as server:
         yield server
+
+
+@contextmanager
+def production(database: FreshDatabase, sandbox_url: str = NOWHERE, **env: str) -> Iterator[Server]:
+    """Run a gateway as in production: with the server, the HTTP reader and the health of `manage.py gateway`."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    settings = database.env | {"SANDBOX_URL": f"{sandbox_url}/sandbox", "TANK_URL": PAGES} | env
+    command = [*MANAGE, "gateway", "--port", str(port)]
+    with start_process(command, settings, ready=lambda _: answers(f"{url}/readyz")) as running:
+        yield Server(running, url)
 
 
 @dataclass(frozen=True)

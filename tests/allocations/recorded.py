@@ -1,6 +1,7 @@
 """An upstream that plays recorded answers and remembers what it was sent; served by uvicorn in the gateway's tests.
 
-A request says with `x-play` what it wants to hear: a file of `tests/data/inline`, or one of the tricks below.
+A request says with `x-play` what it wants to hear: a file of `tests/data/inline`, or one of the tricks below;
+`500|openai_chat_completion.json` is one after the other, again and again.
 `GET /seen` tells all requests since the last time it was asked. It can be several providers: below `/as/NAME/` a
 request hears what it wanted with `x-play-NAME`.
 """
@@ -10,6 +11,7 @@ import gzip
 import json
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
     "zstd": zstd.compress,
 }
 seen: list[dict[str, Any]] = []
+turns: Counter[str] = Counter()
 
 
 async def application(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -48,13 +51,19 @@ async def application(scope: MutableMapping[str, Any], receive: Receive, send: S
     path = scope["path"] + ("?" + scope["query_string"].decode() if scope["query_string"] else "")
     seen.append({"path": path, "headers": headers, "body": body.decode()})
     role = scope["path"].removeprefix("/as/").partition("/")[0]
-    return await play(headers.get(f"x-play-{role}") or headers["x-play"], headers, send)
+    return await play(in_turn(headers.get(f"x-play-{role}") or headers["x-play"]), headers, send, body)
 
 
-async def play(name: str, headers: dict[str, str], send: Send) -> None:
+def in_turn(names: str) -> str:
+    turns[names] += 1
+    several = names.split("|")
+    return several[(turns[names] - 1) % len(several)]
+
+
+async def play(name: str, headers: dict[str, str], send: Send, body: bytes) -> None:
     match name:
-        case "silence":
-            await asyncio.Event().wait()
+        case _ if name in TRICKS:
+            await TRICKS[name](headers, body, send)
         case _ if name.removesuffix("-stream") in ENCODINGS:
             await encoded(name.removesuffix("-stream"), send, is_stream=name.endswith("-stream"))
         case "zstd-broken":
@@ -102,6 +111,33 @@ async def stream_of(data: bytes, size: int, send: Send, *headers: tuple[bytes, b
         await send({"type": "http.response.body", "body": data[place : place + size], "more_body": True})
         await asyncio.sleep(0)
     await send({"type": "http.response.body", "body": b""})
+
+
+async def silence(headers: dict[str, str], body: bytes, send: Send) -> None:
+    await asyncio.Event().wait()
+
+
+async def quoting(headers: dict[str, str], body: bytes, send: Send) -> None:
+    """Refuse, and quote the credential and the prompt."""
+    given = headers.get("authorization") or headers["x-api-key"]
+    told = {"error": {"message": f"Incorrect API key provided: {given}, with {body.decode()}"}}
+    await answer(send, 401, JSON, json.dumps(told).encode())
+
+
+async def flood(headers: dict[str, str], body: bytes, send: Send) -> None:
+    """Stream fifty megabytes in a few large events, with the usage at the end."""
+    chunk: dict[str, Any] = {"id": "c", "object": "chat.completion.chunk", "model": "gpt-6-astra"}
+    words = {"index": 0, "delta": {"content": "a" * 64 * 1024}, "finish_reason": None}
+    event = b"data: " + json.dumps(chunk | {"choices": [words]}).encode() + b"\n\n"
+    usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+    last = b"data: " + json.dumps(chunk | {"choices": [], "usage": usage}).encode() + b"\n\ndata: [DONE]\n\n"
+    await send({"type": "http.response.start", "status": 200, "headers": EVENTS})
+    for _ in range(800):
+        await send({"type": "http.response.body", "body": event, "more_body": True})
+    await send({"type": "http.response.body", "body": last})
+
+
+TRICKS = {"silence": silence, "quoting": quoting, "flood": flood}
 
 
 async def body_of(receive: Receive) -> bytes:

@@ -9,7 +9,7 @@ from tests.cast import PEOPLE
 
 pytestmark = pytest.mark.django_db
 
-MODELS = ("allocation", "quotakey", "meterworker", "hold", "budgetalert")
+MODELS = ("allocation", "quotakey", "meterworker", "hold", "outsidecall", "budgetalert")
 
 
 @pytest.mark.parametrize("model", MODELS)

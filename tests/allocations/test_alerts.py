@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -18,7 +18,9 @@ from allocations.services import (
     key_limits_set,
     key_revoke,
     key_suspend,
+    line_tokens_set,
     sweep_run,
+    threshold_alerts_raise,
 )
 from allocations.tasks import raise_burn_alerts, raise_threshold_alerts
 from ledger.selectors import today
@@ -106,7 +108,9 @@ def test_a_webhook_learns_the_figures_as_exact_strings(budget: Budget, settings:
         "url": f"https://tank.acorn.example/allocations/{budget.claims.number}/",
         "tier": "standard",
         "key": None,
+        "window": None,
         "threshold_percent": 50,
+        "unit": "money",
         "limit": "300",
         "spent": "150.000000000001",
         "held": "0",
@@ -126,6 +130,73 @@ def test_a_keys_cap_is_the_teams_own_matter(budget: Budget) -> None:
     assert told() == [(title, {budget.company.ana})]
     assert events()[0]["data"]["key"] == {"id": budget.test.pk, "name": "triage-test"}
     assert events()[0]["data"]["tier"] is None
+
+
+@pytest.mark.django_db
+def test_the_cap_of_each_day_is_told_once_a_day_and_says_when_it_starts_again(budget: Budget) -> None:
+    hook(budget)
+    ana, key = budget.company.ana, budget.test
+    key_limits_set(actor=ana, key=key, limits=KeyLimits(day_cap=Decimal(2), month_cap=Decimal(10)), reason="Slowly")
+    budget.call(key)
+    assert (raise_threshold_alerts(), raise_threshold_alerts()) == (1, 0)
+    budget.call(key)
+    assert raise_threshold_alerts() == 3
+    budget.call(key, tokens=0)
+    assert raise_threshold_alerts() == 0
+
+    place = f"key triage-test of {budget.claims.number} Claims triage"
+    assert told() == [
+        (f"50 % of the daily cap spent: {place}", {ana}),
+        (f"100 % of the daily cap spent: {place}", {ana}),
+    ]
+    tomorrow = today() + timedelta(days=1)
+    again = f"It starts again on {tomorrow:%-d %b %Y}, 00:00 UTC."
+    assert Notification.objects.latest("pk").body == f"$2.00 of $2.00 is spent, $0.00 is held, $0.00 is left. {again}"
+    data = events()[-1]["data"]
+    assert data["window"] == {"span": "day", "starts_on": f"{today()}", "resets_at": f"{tomorrow}T00:00:00Z"}
+    assert (data["key"]["id"], data["tier"], data["threshold_percent"]) == (key.pk, None, 100)
+
+
+@pytest.mark.django_db
+def test_a_day_that_is_over_is_told_of_for_an_hour_and_a_raised_cap_arms_the_day_again(budget: Budget) -> None:
+    ana, key = budget.company.ana, budget.test
+    midnight = datetime.combine(today() + timedelta(days=1), time(), UTC)
+    key_limits_set(actor=ana, key=key, limits=KeyLimits(day_cap=Decimal(2)), reason="Slowly")
+    budget.call(key)
+
+    assert threshold_alerts_raise(now=midnight + timedelta(minutes=61)) == 0
+    assert threshold_alerts_raise(now=midnight + timedelta(minutes=59)) == 1
+    key_limits_set(actor=ana, key=key, limits=KeyLimits(day_cap=Decimal(3)), reason="More")
+    assert raise_threshold_alerts() == 0
+    budget.call(key, tokens=500_000)
+    assert raise_threshold_alerts() == 1
+    key_revoke(actor=ana, key=key, reason="leaked")
+    assert raise_threshold_alerts() == 0
+
+
+@pytest.mark.django_db
+def test_limits_in_tokens_are_told_of_too_and_never_to_those_who_gave_the_money(budget: Budget) -> None:
+    hook(budget)
+    ana, key = budget.company.ana, budget.test
+    key_limits_set(actor=ana, key=key, limits=KeyLimits(month_tokens=1_000_000), reason="A try")
+    line_tokens_set(actor=ana, line=budget.line, tokens=800_000, reason="A try")
+    budget.call(key, tokens=800_000)
+
+    assert raise_threshold_alerts() == 6
+
+    number = budget.claims.number
+    assert told() == [
+        (f"100 % of the tokens used: Standard line of {number} Claims triage", {ana}),
+        (f"80 % of the monthly tokens used: key triage-test of {number} Claims triage", {ana}),
+    ]
+    line, month = Notification.objects.order_by("pk")
+    assert line.body == "800,000 of 800,000 tokens are used, 0 are held, 0 are left."
+    assert month.body.startswith("800,000 of 1,000,000 tokens are used, 0 are held, 200,000 are left. It starts")
+    data = events()[0]["data"]
+    figures = {name: data[name] for name in ("unit", "limit", "spent", "held", "available", "currency")}
+    amounts = {"limit": "800000", "spent": "800000", "held": "0", "available": "0"}
+    assert figures == {"unit": "tokens", "currency": None} | amounts
+    assert set(BudgetAlert.objects.values_list("kind", flat=True)) == {"tokens"}
 
 
 @pytest.mark.django_db

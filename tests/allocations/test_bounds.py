@@ -137,7 +137,7 @@ def test_no_honest_message_costs_more_than_its_bound(
 
 
 @given(
-    demand=st.builds(Demand, st.integers(0, 10**6), st.none(), st.integers(1, 8)),
+    demand=st.builds(lambda tokens, choices: Demand(tokens, None, choices), st.integers(0, 10**6), st.integers(1, 8)),
     prices=SOME_PRICES,
     cap=st.integers(0, 10**5),
 )

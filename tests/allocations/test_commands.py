@@ -2,11 +2,14 @@
 
 import json
 import subprocess
+from decimal import Decimal
 from typing import Any
 
 import psycopg
 import pytest
 
+from allocations.models import QuotaKey
+from allocations.services import KeyLimits, limits_of
 from tests.conftest import FreshDatabase
 from tests.processes import manage
 
@@ -36,6 +39,38 @@ def test_from_nothing_to_a_key_with_commands_alone(fresh_database: FreshDatabase
     assert told(fresh_database, "revoke_key", str(issued["id"]), "--reason", "Done")["state"] == "revoked"
     assert told(fresh_database, "post_usage") == {"entries": 0, "amount": "0"}
     assert told(fresh_database, "verify")["ok"] is True
+
+
+def test_a_key_is_issued_with_all_its_limits_and_models(fresh_database: FreshDatabase) -> None:
+    told(fresh_database, "fund", "--amount", "1000", "--reason", "Year")
+    told(fresh_database, "add_provider", "box", "--dialect", "sandbox")
+    price = ("--input", "1", "--output", "3")
+    for model, tier in (("a", "standard"), ("b", "standard"), ("c", "frontier")):
+        told(fresh_database, "add_model", "box", model, "--tier", tier, *price)
+    told(fresh_database, "grant", "Blue", "--amount", "50", "--reason", "A try")
+    caps = ("--cap", "5", "--day-cap", "2", "--month-cap", "4.5", "--tokens", "9000000000", "--day-tokens", "1000")
+    rates = ("--month-tokens", "5000", "--requests-per-minute", "60", "--tokens-per-minute", "700")
+
+    issued = told(
+        fresh_database, "issue_key", "A-0001", "--model", "b", "--model", "a", *caps, *rates, "--calls-at-once", "3"
+    )
+
+    assert issued["models"] == ["b", "a"]
+    key = QuotaKey.objects.get(pk=issued["id"])
+    assert set(key.models.values_list("name", flat=True)) == {"a", "b"}
+    assert limits_of(key) == KeyLimits(
+        Decimal(5), Decimal(2), Decimal("4.5"), 9_000_000_000, 1000, 5000, 60, 700, calls_at_once=3
+    )
+    for words, sentence in (
+        (("--model", "a", "--model", "none"), "There is no model 'none'."),
+        (("--model", "c"), "c is of the frontier tier, for which A-0001 has no line."),
+        (("--day-tokens", "1e3"), "'1e3' is not a whole number such as 1000"),
+        (("--calls-at-once", "0"), "A limit must be more than zero."),
+        (("--calls-at-once", "3000000000"), "3000000000 is more than 1000000"),
+    ):
+        done = run(fresh_database, "issue_key", "A-0001", *words)
+        assert (done.returncode, done.stderr.strip().splitlines()[0][-len(sentence) :]) == (1, sentence)
+    assert QuotaKey.objects.count() == 1
 
 
 @pytest.mark.parametrize(

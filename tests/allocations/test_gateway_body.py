@@ -1,6 +1,7 @@
 """The body goes upstream as it came, or with as little changed as possible."""
 
 import json
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -131,6 +132,8 @@ def test_whoever_reads_what_goes_upstream_reads_what_was_priced(text: str, chang
 
 
 @given(RAW)
+@example('{"\\\\\\u0022":{}}')
+@example('{"\\\\u0022":{}}')
 def test_what_has_no_name_twice_goes_upstream_as_it_came(text: str) -> None:
     def once(members: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(dict(members)) < len(members):
@@ -145,7 +148,8 @@ def test_what_has_no_name_twice_goes_upstream_as_it_came(text: str) -> None:
         return
     outgoing = changed(body, parse(body), {}, ambiguous=is_ambiguous(body, parse(body)))
     # An escaped backslash before "u0022" looks like an escaped quote: then, and only then, it is written anew.
-    assert outgoing == (body if b"\\\\u0022" not in body and parse(body) else orjson.dumps(parse(body)))
+    looks_escaped = re.search(rb"(?<!\\)(\\\\)+u0022", body)
+    assert outgoing == (body if not looks_escaped and parse(body) else orjson.dumps(parse(body)))
 
 
 @given(st.binary(max_size=60) | JSON.map(orjson.dumps))

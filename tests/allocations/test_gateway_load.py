@@ -13,8 +13,10 @@ from uuid import UUID
 import httpx2 as httpx
 import pytest
 
+from allocations.metering.openai_bounds import openai_chat_demand
+from allocations.metering.worst import worst_case
 from allocations.models import Hold, HoldState
-from ledger.models import UsageRecord
+from ledger.models import AiModel, UsageRecord
 from tests.allocations.gateways import House, Purse, chat, gateway, sandbox
 from tests.conftest import FreshDatabase
 from tests.processes import Running, manage, start_process, until
@@ -60,6 +62,40 @@ def test_two_hundred_calls_on_a_budget_for_fifty(fresh_database: FreshDatabase, 
         assert {record.cost for record in purse.records} == {cost}
         assert {str(record.request_id) for record in purse.records} == {a["id"] for a in got if a["status"] == 200}
     assert manage("verify", env=fresh_database.env).returncode == 0
+
+
+def test_waves_of_calls_without_a_cap_use_a_line_to_within_one_bound(
+    fresh_database: FreshDatabase, house: House
+) -> None:
+    AiModel.objects.filter(name="tank-medium").update(default_output_cap=60)
+    with ExitStack() as stack:
+        box = stack.enter_context(sandbox(fresh_database, delay_ms=50))
+        urls = [stack.enter_context(gateway(fresh_database, box.url)).url for _ in range(2)]
+        _, cost = one_call(fresh_database, house, urls[0])
+        purse = house.purse(str(300 * cost))
+
+        got: list[dict[str, Any]] = []
+        while not got or any(answer["status"] == 200 for answer in got):
+            with clients(fresh_database, purse, urls, callers=300, calls=1, body=chat()) as wave:
+                assert wave.ended(within=60) == 0
+            got = answers_of(wave)
+            assert len(got) == 300
+            assert purse.quota().spent + purse.quota().held <= purse.quota().limit
+
+        assert Counter(answer["status"] for answer in got) == {429: 300}
+        quota = purse.quota()
+        assert quota.held == 0
+        assert 0 <= quota.limit - quota.spent < least_bound(house)
+        assert quota.spent == sum(record.charged for record in purse.records)
+    assert manage("verify", env=fresh_database.env).returncode == 0
+
+
+def least_bound(house: House) -> Decimal:
+    """Return what a call without a cap is held for when there is little left: its worst input and the least output."""
+    model, rate = AiModel.objects.get(name="tank-medium"), house.rate("tank-medium")
+    body = chat() | {"stream": False}
+    demand = openai_chat_demand(body, json.dumps(body).encode())
+    return worst_case(demand, rate.steps, context_window=model.context_window, output_cap=model.least_output_cap).cost
 
 
 def one_call(database: FreshDatabase, house: House, url: str) -> tuple[Decimal, Decimal]:

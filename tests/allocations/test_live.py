@@ -12,8 +12,9 @@ from django.test.utils import CaptureQueriesContext
 from allocations.models import Allocation, Denial, DenialReason, QuotaKey
 from allocations.selectors import live as selector
 from allocations.selectors.live import LiveRow, LiveView, live_view
-from allocations.services import key_issue, threshold_alerts_raise
+from allocations.services import KeyLimits, key_issue, key_limits_set, threshold_alerts_raise
 from ledger.models import Tier
+from ledger.selectors import today
 from tests.budget import Budget, give
 from tests.cast import PEOPLE
 from tests.pages import assert_readable, heading, page_of, rows
@@ -142,7 +143,7 @@ def test_one_allocation_costs_as_many_queries_as_three(budget: Budget) -> None:
 
     first, second, third = (grow(name) for name in ("one", "two", "three"))
 
-    assert queries([first]) == queries([first, second, third]) == 8
+    assert queries([first]) == queries([first, second, third]) == 9
 
 
 @pytest.mark.django_db
@@ -180,14 +181,14 @@ def test_the_page_says_everything_in_words_and_numbers(budget: Budget) -> None:
     assert heading(answer) == "Claims triage, live"
     table = rows(answer, f"{budget.claims.number}, live, table")
     standard = next(row for row in table if row[0] == "Standard")
-    assert standard[2:6] == ["1", "$5.00", "$280.00", "$15.00"]
+    assert standard[2:6] == ["1", "$5.00", "$280.00 of $300.00", "$15.00"]
     assert standard[6:8] == ["0.20 0.02", "$56.00 $4.6667"]
     test = next(row for row in table if row[0] == "triage-test")
-    assert test[2:6] == ["1", "$5.00", "$0.00", "$15.00"]
-    assert test[8].startswith("1,200 The key's cap has too little left")
-    assert rows(answer, "Alerts, table")[0][1:] == [
-        "80 % is spent",
+    assert test[2:6] == ["1", "$5.00", "$0.00 of $20.00", "$15.00"]
+    assert test[8].startswith("1,200 ")
+    assert rows(answer, "Alerts, table")[0][:4] == [
         f"{budget.claims.number} Standard",
+        "80 % spent",
         "$280.00",
         "$300.00",
     ]
@@ -199,15 +200,67 @@ def test_the_page_says_everything_in_words_and_numbers(budget: Budget) -> None:
         "1,200",
         "$0.50",
     ]
-    assert page_of(answer).one("a", href="/ledger/reports/denials/").text == "Denial log"
+    log = f"/ledger/reports/denials/?allocation={budget.claims.number}"
+    assert page_of(answer).one("a", href=log).text == "Denial log"
     assert "as of" in page_of(answer).one(id="live-as-of").text
+
+
+@pytest.mark.django_db
+def test_each_day_and_month_of_a_key_stands_below_it_until_it_starts_again(budget: Budget) -> None:
+    limits = KeyLimits(
+        cap=Decimal(20), day_cap=Decimal(4), day_tokens=5_000_000, month_tokens=9_000_000, requests_per_minute=60
+    )
+    key_limits_set(actor=budget.company.ana, key=budget.test, limits=limits, reason="Slowly")
+    client = budget.company.client(budget.company.ana)
+
+    def windows() -> list[list[str]]:
+        table = rows(client.get(URL), f"{budget.claims.number}, live, table")
+        return table[next(place for place, row in enumerate(table) if row[0] == "triage-test") :][:3]
+
+    tomorrow = today() + timedelta(days=1)
+    next_month = (today().replace(day=1) + timedelta(days=31)).replace(day=1)
+    day, month = f"Today until {tomorrow:%-d %b}, 00:00 UTC", f"This month until {next_month:%-d %b}, 00:00 UTC"
+    _, unused, _ = windows()
+    assert unused[0] == day
+    assert unused[3:] == ["$0.00", "$0.00 of $4.00", "$4.00", "0 of 5,000,000 tokens used"]
+
+    budget.call(budget.test, tokens=2_000_000)
+    budget.till.admit(budget.test, budget.line, "1", tokens=1_000_000)
+
+    shown, today_row, month_row = windows()
+    assert shown[6] == "0.20 0.02 limit 60"
+    assert today_row[0] == day
+    assert today_row[3:] == ["$1.00", "$2.00 of $4.00", "$1.00", "2,000,000 of 5,000,000 tokens used, 1,000,000 held"]
+    assert (month_row[0], month_row[1]) == (month, "2,000,000 of 9,000,000 tokens used, 1,000,000 held")
+    assert month_row[3:6] == ["$1.00", "$2.00", "—"]
+    page = rows(client.get(f"/allocations/{budget.claims.number}/keys/{budget.test.pk}/"), "Limits, table")
+    assert [(row[0], *row[2:]) for row in page[1:]] == [
+        (day, "$2.00", "$1.00", "$4.00", "2,000,000", "1,000,000", "5,000,000"),
+        (month, "$2.00", "$1.00", "none", "2,000,000", "1,000,000", "9,000,000"),
+    ]
+
+
+@pytest.mark.django_db
+def test_alerts_about_days_and_tokens_stand_with_their_key(budget: Budget) -> None:
+    limits = KeyLimits(day_cap=Decimal(2), month_tokens=1_000_000)
+    key_limits_set(actor=budget.company.ana, key=budget.test, limits=limits, reason="Slowly")
+    budget.call(budget.test)
+    threshold_alerts_raise()
+
+    told = rows(budget.company.client(budget.company.ana).get(URL), "Alerts, table")
+
+    place = f"triage-test {budget.claims.number}"
+    assert {tuple(row[:4]) for row in told} >= {
+        (place, "50 % of the daily cap spent", "$1.00", "$2.00"),
+        (place, "100 % of the monthly tokens used", "1,000,000 tokens", "1,000,000 tokens"),
+    }
 
 
 @pytest.mark.django_db
 def test_only_those_who_may_open_the_denial_log_get_a_link_to_it(budget: Budget) -> None:
     answer = budget.company.client(budget.company.bo).get(URL)
 
-    assert not page_of(answer).all("a", href="/ledger/reports/denials/")
+    assert "Denial log" not in page_of(answer).text
     assert "No call was refused" in answer.content.decode()
 
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 
@@ -223,7 +222,7 @@ def test_a_connection_cut_under_load_charges_every_call_exactly_once(fresh_datab
                 hold = await loop.admit(wish(chain, Decimal("0.002")))
             except MeterUnavailable:
                 return
-            await loop.settle(hold, replace(small, upstream_id=str(number)))
+            await loop.settle(hold, small._replace(upstream_id=str(number)))
             done.append(number)
 
         def is_past(goal: int) -> bool:
@@ -349,7 +348,7 @@ def test_one_settle_that_breaks_a_rule_does_not_hold_up_the_others(fresh_databas
 
     async def story(loop: SyncLoop) -> None:
         holds = [await loop.admit(wish(chain, Decimal(4))) for _ in range(3)]
-        bad = replace(desk.facts(), rate_id=999_999_999)
+        bad = desk.facts()._replace(rate_id=999_999_999)
         results = await asyncio.gather(
             loop.settle(holds[0], desk.facts()),
             loop.settle(holds[1], bad),

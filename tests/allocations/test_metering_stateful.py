@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from pytest_django import DjangoDbBlocker
 
-from allocations.metering.types import Hold, Wish
-from allocations.metering.wire import is_beyond, settle_row, wish_row
+from allocations.metering.types import CallFacts, Hold, Wish
+from allocations.metering.wire import Batch, costs_beyond, is_beyond, settle_row
 from allocations.models import Quota, QuotaKey
 from allocations.selectors.unsettled import LostHold, lost_holds
 from allocations.services import KeyLimits, grant_make, hold_charge, hold_release, key_issue
@@ -29,6 +29,7 @@ from teams.models import Role, User
 from teams.services import role_grant, user_create
 from tests import databases
 from tests.allocations.desk import Desk, open_desk
+from tests.door import meter
 
 LIMIT, CAP, DAY_CAP, TOKEN_LIMIT = Decimal(10), Decimal(6), Decimal("5.5"), 5_000_000
 micro_dollars = st.integers(min_value=1, max_value=4_000_000)
@@ -71,7 +72,7 @@ class Metering(RuleBasedStateMachine):
         self.tokens_spent = 0
         self.open = True
         self.holds: dict[UUID, Hold] = {}
-        self.settled: list[dict[str, Any]] = []
+        self.settled: list[tuple[Hold, CallFacts]] = []
         self.by_hand = 0
         self.lost: list[Hold] = []
         self.unsettled: dict[UUID, Decimal] = {}
@@ -112,30 +113,17 @@ class Metering(RuleBasedStateMachine):
                 [self.worker],
             )
 
-    def _meter(
-        self,
-        *,
-        admits: list[dict[str, Any]] | None = None,
-        within: list[dict[str, Any]] | None = None,
-        beyond: list[dict[str, Any]] | None = None,
-    ) -> dict[str, Any]:
-        parts = [orjson.dumps(rows).decode() if rows else None for rows in (admits, within, beyond)]
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT allocations_meter(%s, %s, %s::bigint[], %s, %s, %s)::text",
-                [self.worker, self.epoch, list(self.chain), *parts],
-            )
-            answer: dict[str, Any] = orjson.loads(cursor.fetchone()[0])
-        return answer
+    def _meter(self, batch: Batch) -> dict[str, Any]:
+        return meter(self.worker, self.epoch, batch)
 
-    def _wish(self, bound: Decimal, tokens: int, least: Decimal | None = None) -> dict[str, Any]:
+    def _wish(self, bound: Decimal, tokens: int, least: Decimal | None = None) -> Batch:
         wish = Wish(self.chain, bound, tokens, datetime.now(UTC), least, None if least is None else 1)
-        return wish_row(wish)
+        return Batch(wishes=[wish])
 
     @rule(calls=st.lists(st.tuples(micro_dollars, token_counts), min_size=1, max_size=5))
     def admit(self, calls: list[tuple[int, int]]) -> None:
         wanted = [(Decimal(bound) / 1_000_000, tokens) for bound, tokens in calls]
-        answer = self._meter(admits=[self._wish(*one) for one in wanted])
+        answer = self._meter(Batch(wishes=[wish for one in wanted for wish in self._wish(*one).wishes]))
         for (amount, tokens), granted, blocked in zip(wanted, answer["granted"], answer["blockers"], strict=True):
             if not self.open:
                 assert (granted, blocked[1]) == (None, "closed")
@@ -150,7 +138,7 @@ class Metering(RuleBasedStateMachine):
     @rule(bound=micro_dollars, least=micro_dollars, tokens=token_counts)
     def admit_what_is_left(self, bound: int, least: int, tokens: int) -> None:
         amount, floor = sorted((Decimal(bound) / 1_000_000, Decimal(least) / 1_000_000), reverse=True)
-        answer = self._meter(admits=[self._wish(amount, tokens, floor)])
+        answer = self._meter(self._wish(amount, tokens, floor))
         (granted,) = answer["granted"]
         if not self.open or self.room < floor or self.token_room < 1:
             assert granted is None
@@ -162,16 +150,16 @@ class Metering(RuleBasedStateMachine):
     @rule(data=st.data())
     def settle_some(self, data: st.DataObject) -> None:
         chosen = data.draw(st.lists(st.sampled_from(list(self.holds)), unique=True, min_size=1))
-        rows = []
+        settles = []
         for request_id in chosen:
             hold = self.holds.pop(request_id)
             tokens = data.draw(st.integers(min_value=0, max_value=min(int(hold.bound * 1_000_000), hold.tokens)))
-            row = settle_row(hold, self.at.facts(input_tokens=tokens))
-            self.spent += Decimal(row["cost"])
+            facts = self.at.facts(input_tokens=tokens)
+            self.spent += facts.cost
             self.tokens_spent += tokens
-            rows.append(row)
-        self._meter(within=rows)
-        self.settled += rows
+            settles.append((hold, facts))
+        self._meter(Batch(within=settles))
+        self.settled += settles
 
     @precondition(lambda self: self.holds)
     @rule(data=st.data(), extra=st.integers(min_value=1, max_value=20_000_000))
@@ -179,33 +167,33 @@ class Metering(RuleBasedStateMachine):
         request_id = data.draw(st.sampled_from(list(self.holds)))
         hold = self.holds[request_id]
         tokens = int(hold.bound * 1_000_000) + extra
-        row = settle_row(hold, self.at.facts(input_tokens=tokens))
+        facts = self.at.facts(input_tokens=tokens)
         token_charge = min(tokens, hold.tokens + self.token_room)
         del self.holds[request_id]
-        fits = min(Decimal(row["cost"]), self.room)
-        answer = self._meter(beyond=[row])
-        assert Decimal(answer["overages"][str(hold.request_id)]) == Decimal(row["cost"]) - fits
+        fits = min(facts.cost, self.room)
+        answer = self._meter(Batch(beyond=[(hold, facts)]))
+        assert Decimal(answer["overages"][str(hold.request_id)]) == facts.cost - fits
         self.spent += fits
         self.tokens_spent += token_charge
-        self.open = self.open and fits == Decimal(row["cost"]) and token_charge == tokens
-        self.settled.append(row)
+        self.open = self.open and fits == facts.cost and token_charge == tokens
+        self.settled.append((hold, facts))
 
     @precondition(lambda self: self.settled)
     @rule(data=st.data())
     def settle_again(self, data: st.DataObject) -> None:
-        row = data.draw(st.sampled_from(self.settled))
-        self._meter(**{"beyond" if is_beyond(row) else "within": [row]})
+        settle = data.draw(st.sampled_from(self.settled))
+        self._meter(Batch(beyond=[settle]) if costs_beyond(*settle) else Batch(within=[settle]))
 
     @precondition(lambda self: self.holds)
     @rule(data=st.data())
     def void(self, data: st.DataObject) -> None:
         hold = self.holds.pop(data.draw(st.sampled_from(list(self.holds))))
-        self._meter(within=[settle_row(hold, None)])
+        self._meter(Batch(voids=[hold]))
 
     @rule()
     def lose_the_acknowledgement_and_resync(self) -> None:
         # A commit that nobody heard of: the process does not claim this hold afterwards.
-        self._meter(admits=[self._wish(Decimal("0.5"), 1000)])
+        self._meter(self._wish(Decimal("0.5"), 1000))
         claimed = [hold for hold in self.holds.values() if hold.worker == self.worker]
         amount = sum((hold.bound for hold in claimed), Decimal(0))
         tokens = sum(hold.tokens for hold in claimed)
@@ -264,18 +252,19 @@ class Metering(RuleBasedStateMachine):
     @rule(data=st.data(), micro=st.integers(min_value=0, max_value=8_000_000))
     def replay_a_spool(self, data: st.DataObject, micro: int) -> None:
         hold = self.lost.pop(data.draw(st.integers(min_value=0, max_value=len(self.lost) - 1)))
-        row = settle_row(hold, self.at.facts(input_tokens=micro))
-        cost, freed = Decimal(row["cost"]), min(hold.bound, self.unsettled.get(hold.worker, Decimal(0)))
+        facts = self.at.facts(input_tokens=micro)
+        cost, freed = facts.cost, min(hold.bound, self.unsettled.get(hold.worker, Decimal(0)))
         fits = min(cost, self.room + freed)
         tokens_freed = min(hold.tokens, self.tokens_unsettled.get(hold.worker, 0))
         tokens_fit = min(micro, self.token_room + tokens_freed)
+        row = settle_row(hold, facts)
         parts = [None, orjson.dumps([row]).decode()] if is_beyond(row) else [orjson.dumps([row]).decode(), None]
         with connection.cursor() as cursor:
             cursor.execute("SELECT allocations_replay(%s::bigint[], %s, %s)", [list(self.chain), *parts])
         self.spent += fits
         self.tokens_spent += tokens_fit
         self.open = self.open and fits == cost and tokens_fit == micro
-        self.settled.append(row)
+        self.settled.append((hold, facts))
         if freed:
             self.unsettled[hold.worker] -= freed
             self.tokens_unsettled[hold.worker] -= tokens_freed

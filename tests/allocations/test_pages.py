@@ -27,6 +27,7 @@ TEAM = {"ana", "bo"}
 VIEWERS = TEAM | {"kim", "hana", "ivo", "jo"}
 STOPPERS = TEAM | {"hana", "ivo"}
 SUSPENDERS = {"hana", "ivo"}
+LIMITERS = {"ana", "hana"}
 PAGES = {
     "/allocations/": EVERYBODY,
     "/allocations/unsettled/": {"hana", "ivo", "jo"},
@@ -34,12 +35,14 @@ PAGES = {
     "/allocations/{number}/suspend/": SUSPENDERS,
     "/allocations/{number}/resume/": SUSPENDERS,
     "/allocations/{number}/burn-down.csv": VIEWERS,
+    "/allocations/{number}/lines/standard/tokens/": LIMITERS,
     "/allocations/{number}/keys/new/": TEAM,
     "/allocations/{number}/keys/{key}/": VIEWERS,
     "/allocations/{number}/keys/{key}/stop/": STOPPERS,
 }
 CHANGES: dict[str, tuple[dict[str, str], set[str]]] = {
     "suspend/": ({"reason": "under review"}, SUSPENDERS),
+    "lines/standard/tokens/": ({"tokens": "1,000", "reason": "a try"}, LIMITERS),
     "keys/new/": ({"name": "another"}, TEAM),
     "keys/{key}/rotate/": ({"newest": "{newest}", "grace": "3600"}, TEAM),
     "keys/{key}/limits/": ({"cap": "12", "reason": "enough"}, TEAM),
@@ -295,7 +298,7 @@ def test_the_cap_of_a_key_is_changed_and_never_below_its_use(budget: Budget) -> 
     assert error_beside(refused, "cap") == "The cap is below what the key has spent and holds."
     assert Quota.objects.get(key=budget.test).limit == 6
     assert [row[1:] for row in rows(client.get(url), "History, table")] == [
-        ["Bo Example", "Limits changed", "a little more"],
+        ["Bo Example", "Limits changed cap: 20 to 6", "a little more"],
         ["Bo Example", "Issued", ""],
     ]
 

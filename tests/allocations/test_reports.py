@@ -1,6 +1,7 @@
 """Reports of budgets, their pace, refused calls and changes: exact figures, ties that hold, and who may look."""
 
 import csv
+import json
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from allocations.models import Denial
 from allocations.reports.anomalies import anomalies
 from allocations.services import KeyLimits, key_limits_set, key_revoke, key_rotate
-from ledger.models import Account, EntryKind, RateSource
+from ledger.models import Account, EntryKind, RateSource, Tier
 from ledger.reports.base import Choice, Report, report_of
 from ledger.selectors import today
 from ledger.services import Leg, entry_post, rate_approve, rate_propose, usage_post
@@ -18,7 +19,7 @@ from teams.models import Role
 from teams.services import role_grant, role_withdraw
 from tests.budget import Budget
 from tests.cast import PEOPLE, Company
-from tests.pages import assert_readable, page_of
+from tests.pages import assert_readable, error_beside, page_of, rows
 
 pytestmark = pytest.mark.django_db
 
@@ -282,12 +283,44 @@ class TestDenialLog:
         assert [row["count"] for row in by_team] == [2, 7]
         assert [row["count"] for row in by_model] == [2, 7]
         assert table("denials", budget, chosen(unit=company.security)) == []
+        assert [row["count"] for row in table("denials", budget, chosen(tier=Tier.STANDARD))] == [2, 7]
+        assert table("denials", budget, chosen(tier=Tier.FRONTIER)) == []
         assert figure is not None
         assert {trace.name: list(trace.y) for trace in figure.data} == {
             "The key's cap has too little left": [2],
             "No such key": [3],
             "The line has too little left": [7],
         }
+
+    def test_its_own_filters_stand_in_the_address_and_in_every_file(self, budget: Budget, noon: datetime) -> None:
+        client, number = budget.company.client(budget.company.hana), budget.claims.number
+        period = f"from={noon.date()}&to={noon.date()}"
+
+        def counts(query: str) -> list[int]:
+            answer: Any = client.get(f"/ledger/reports/denials.json?{period}&{query}")
+            return [row["count"] for row in json.loads(b"".join(answer.streaming_content))["rows"]]
+
+        assert counts("") == [2, 7, 3]
+        assert counts("reason=line_empty") == [7]
+        assert counts("reason=key_unknown") == [3]
+        assert counts(f"allocation={number}") == counts(f"allocation={budget.claims.pk}") == [2, 7]
+        assert counts(f"allocation={budget.fraud.number}") == []
+        assert counts(f"allocation={number}&key=Triage-Test") == [2]
+        assert counts("key=triage-prod&reason=key_cap") == []
+        page = client.get(f"/ledger/reports/denials/?{period}&reason=key_cap&key=triage-test&allocation={number}")
+        assert [row[6] for row in rows(page)] == ["2"]
+        assert_readable(page)
+        csv_link = page_of(page).one("div", class_="actions").all("a")[0].attrs["href"]
+        assert "reason=key_cap" in csv_link
+        assert "key=triage-test" in csv_link
+
+    def test_a_key_or_number_that_nobody_has_is_told_beside_its_field(self, budget: Budget) -> None:
+        client = budget.company.client(budget.company.hana)
+        answer = client.get("/ledger/reports/denials/?key=nobody&allocation=A-9999&reason=because")
+        assert answer.status_code == 422
+        assert error_beside(answer, "key") == "No key has this name."
+        assert error_beside(answer, "allocation") == "There is no allocation 'A-9999'."
+        assert "because" in error_beside(answer, "reason")
 
 
 class TestAccessAudit:
@@ -310,7 +343,7 @@ class TestAccessAudit:
         role_grant(actor=company.ivo, user=company.bo, role=Role.AUDITOR, reason="Audits with Jo")
         role_withdraw(actor=company.ivo, user=company.bo, role=Role.AUDITOR)
 
-        rows = [tuple(row.values())[1:] for row in table("access-audit", budget)]
+        audited = [tuple(row.values())[1:] for row in table("access-audit", budget)]
 
         price = "0.8 in, 3 out, USD per million tokens, from 2030-01-01 00:00 UTC"
         key = f"triage-test of {budget.claims.number}"
@@ -332,7 +365,7 @@ class TestAccessAudit:
             ("Role granted", "Hana Example", "role: Finance", "Tank", ""),
             ("Member of a team", "Claims", "role: Lead, user: ana@acorn.example", "Tank", ""),
         ]:
-            assert expected in rows
+            assert expected in audited
         times = [row["at"] for row in table("access-audit", budget)]
         assert times == sorted(times, reverse=True)
 

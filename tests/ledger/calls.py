@@ -1,20 +1,19 @@
 """Two weeks of a small company in five calls, in every token class, with and without tags, one beyond its line."""
 
-import json
 from dataclasses import dataclass
 from decimal import Decimal
 
 import pytest
-from django.db import connection
 
 from allocations.metering.types import CallFacts, Tokens
-from allocations.metering.wire import settle_row
+from allocations.metering.wire import Batch
 from allocations.models import QuotaKey
 from allocations.services import key_issue
 from ledger.models import AiModel, Provider, Tier
 from ledger.rating import cost
 from ledger.services import model_add, usage_roll
 from tests.budget import Budget
+from tests.door import meter
 
 
 @dataclass(frozen=True)
@@ -50,12 +49,8 @@ class Usage:
             settle_kind="exact",
             tags=tags,
         )
-        row = settle_row(hold, facts) | {"sent_at": hold.sent_at.isoformat()}
-        statement = "SELECT allocations_meter(%s, 1, %s::bigint[], NULL, %s, %s)"
-        within, beyond = (None, [row]) if bound else ([row], None)
-        rows = [None if some is None else json.dumps(some, default=str) for some in (within, beyond)]
-        with connection.cursor() as cursor:
-            cursor.execute(statement, [till.worker, sorted(hold.quota_ids), *rows])
+        settle = [(hold, facts)]
+        meter(till.worker, 1, Batch(beyond=settle) if bound else Batch(within=settle))
         return price
 
 

@@ -20,6 +20,7 @@ import yaml
 from cryptography.fernet import Fernet
 from psycopg import sql
 
+from marketplace.runtime.serving import SETTLE_SECONDS, SIGN_OFF_SECONDS
 from tests.marketplace.test_background import broker_url
 from tests.marketplace.test_settings import names_documented
 from tests.processes import ROOT, answers, free_port, start_process, until
@@ -211,6 +212,12 @@ def test_compose_sets_only_what_is_documented() -> None:
     names = {name for service in ours().values() for name in service["environment"]}
 
     assert names <= set(names_documented()) | OF_THE_IMAGE
+
+
+def test_compose_waits_for_calls_in_flight_before_it_kills() -> None:
+    for service in ours().values():
+        wanted = int(service["environment"]["SHUTDOWN_SECONDS"]) + SETTLE_SECONDS + SIGN_OFF_SECONDS
+        assert int(service["stop_grace_period"].removesuffix("s")) > wanted
 
 
 def test_the_example_environment_has_everything_that_compose_requires() -> None:

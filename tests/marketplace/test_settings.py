@@ -20,6 +20,7 @@ READERS = {
     "networks",
     "directory",
     "url",
+    "address",
     "broker",
     "fernet_key",
     "database",
@@ -70,6 +71,8 @@ def test_every_setting_is_documented_once_and_nothing_else_is() -> None:
         ("TANK_ENCRYPTION_KEY", "short", "TANK_ENCRYPTION_KEY='…' is not a Fernet key (32 bytes in URL-safe base64)."),
         ("WEBHOOK_NETWORKS", "10.0.0.1/8", "WEBHOOK_NETWORKS='10.0.0.1/8' is not a list of networks such as "
          "10.0.0.0/8,fd00::/8."),
+        ("GATEWAY_METRICS_ADDRESS", "9464", "GATEWAY_METRICS_ADDRESS='9464' is not a host and a port such as "
+         "127.0.0.1:9464."),
         ("EMAIL_SECURITY", "ssl", "EMAIL_SECURITY='ssl' is not one of none, starttls, tls."),
     ],
 )  # fmt: skip
