@@ -9,6 +9,7 @@ import orjson
 from allocations.gateway.app import SURFACES
 from allocations.gateway.dialect import Surface
 from allocations.metering.bounds import worst_tokens
+from allocations.metering.openai_models import at_model
 from allocations.metering.recall import Recall, trail_of
 from allocations.metering.types import Tokens
 from ledger.rating import cost
@@ -45,7 +46,8 @@ def _row(recall: Recall, call: mix.MixedCall) -> Row:
     assert isinstance(surface, Surface)
     ask = surface.ask(payload, call.body)
     trail = trail_of(recall, payload, call.body, ask.demand, conversation=surface.conversation, scope=1)
-    demand = ask.demand if trail is None else trail.tightened(ask.demand, MODEL)
+    demand = at_model(ask.demand, call.model, mix.ADDRESS)
+    demand = demand if trail is None else trail.tightened(demand, MODEL)
     cap = mix.DEFAULT_OUTPUT_CAP if demand.output_cap is None else demand.output_cap
     worst = worst_tokens(demand, call.price, context_window=mix.CONTEXT_WINDOW, output_cap=cap)
     if trail is not None:

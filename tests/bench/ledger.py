@@ -10,14 +10,11 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 
 import psycopg
 from django.http import QueryDict
@@ -33,30 +30,18 @@ from ledger.snapshot import snapshot
 from teams.models import User
 from teams.selectors import system_user
 from tests.bench.facts import LINES, TRANSFERS, bare_tables, entries_write, usage_write
-from tests.conftest import environment
-from tests.databases import ROOT, Databases, owner_url, used_by_django
+from tests.bench.place import own_database
+from tests.conftest import FreshDatabase
+from tests.databases import ROOT
 
 POSTS = 400
 PROCESSES = 8
 
 
-@dataclass(frozen=True)
-class Place:
-    """The database under measure."""
-
-    name: str
-    env: dict[str, str]
-
-    @property
-    def url(self) -> str:
-        """Return the owner's address."""
-        return owner_url(self.name)
-
-
 def main(rounds: int, size: int) -> None:
     """Measure and print; `size` scales the large cases, 1,000,000 for the full ones."""
     with ExitStack() as stack:
-        place = _place(stack)
+        place = own_database(stack)
         _set_up()
         _posting(place, rounds)
         _transfers(place, rounds)
@@ -64,16 +49,6 @@ def main(rounds: int, size: int) -> None:
         _verify(place, f"{size:,} postings")
         _usage(place, size)
         _reports(rounds)
-
-
-def _place(stack: ExitStack) -> Place:
-    folder = Path(stack.enter_context(TemporaryDirectory()))
-    server = Databases()
-    server.open()
-    stack.callback(server.close)
-    name = stack.enter_context(server.cloned())
-    stack.enter_context(used_by_django(name))
-    return Place(name, environment(name, folder))
 
 
 def _set_up() -> None:
@@ -109,7 +84,7 @@ def _timed(work: Callable[[], object]) -> float:
 # --- Posting ------------------------------------------------------------------------------------
 
 
-def _posting(place: Place, rounds: int) -> None:
+def _posting(place: FreshDatabase, rounds: int) -> None:
     one, other = Account.objects.filter(account_class=AccountClass.LINE).order_by("pk")[:2]
     actor = system_user()
 
@@ -133,7 +108,7 @@ def _posting(place: Place, rounds: int) -> None:
     _say("posting, entries a second", f"{median(ours):.0f} beside {median(theirs):.0f} bare, ratio {ratio:.2f}")
 
 
-def _balances(place: Place, rounds: int, size: int) -> None:
+def _balances(place: FreshDatabase, rounds: int, size: int) -> None:
     line = Account.objects.filter(account_class=AccountClass.LINE).order_by("pk")[0]
     figures: dict[int, tuple[float, float]] = {}
     for postings in (size // 100, size):
@@ -147,7 +122,7 @@ def _balances(place: Place, rounds: int, size: int) -> None:
     _say("balance, large to small", f"{large / small:.2f}; trial balance {large_whole / small_whole:.2f}")
 
 
-def _verify(place: Place, what: str) -> None:
+def _verify(place: FreshDatabase, what: str) -> None:
     command = [sys.executable, "manage.py", "verify"]
     began = time.perf_counter()
     done = subprocess.run(command, env=place.env, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -162,7 +137,7 @@ def _verify(place: Place, what: str) -> None:
 class Worker:
     """A process that does a piece of work each time it is told to (`tests.bench.work`)."""
 
-    def __init__(self, place: Place, name: str, number: int = 0) -> None:
+    def __init__(self, place: FreshDatabase, name: str, number: int = 0) -> None:
         command = [sys.executable, "-m", "tests.bench.work", name, str(number)]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, env=place.env, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
@@ -191,7 +166,7 @@ class Worker:
         return line
 
 
-def _once(place: Place, name: str, what: str) -> None:
+def _once(place: FreshDatabase, name: str, what: str) -> None:
     worker = Worker(place, name)
     worker.start()
     done = worker.done()
@@ -199,7 +174,7 @@ def _once(place: Place, name: str, what: str) -> None:
     _say(what, f"{done['seconds']:.1f} s, {done['cpu']:.1f} s of Python's CPU, {done['grown']:.0f} MiB more")
 
 
-def _transfers(place: Place, rounds: int) -> None:
+def _transfers(place: FreshDatabase, rounds: int) -> None:
     rounds = max(rounds, 5)
     workers = [Worker(place, "transfers", number) for number in range(PROCESSES)]
     rates, deadlocks = [], 0
@@ -221,7 +196,7 @@ def _transfers(place: Place, rounds: int) -> None:
 # --- Usage --------------------------------------------------------------------------------------
 
 
-def _usage(place: Place, size: int) -> None:
+def _usage(place: FreshDatabase, size: int) -> None:
     usage_write(place.url, size, hours=1)
     count = UsageRecord.objects.count()
     _once(place, "post", f"hourly posting of {count:,} records over {LINES} lines")

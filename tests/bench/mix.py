@@ -1,11 +1,12 @@
 """A realistic mix of calls, small enough to read: what is asked, and what a provider would report for it.
 
 `tests/data/mix/calls.json` holds the calls. In it `@prose:1200` stands for 1,200 bytes of English text,
-`@code` and `@german` likewise, `@tools:8:openai` for eight tools in a dialect, `@image` and `@base64` for a picture of
-so many bytes.
+`@code` and `@german` likewise, `@tools:8:openai` for eight tools in a dialect, `@image:180000:1536x1024` and `@base64`
+for a PNG of so many characters and pixels.
 """
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,6 +18,7 @@ from allocations.metering.types import Tokens
 
 MIX = Path(__file__).resolve().parent.parent / "data" / "mix"
 MESSAGE_TOKENS = 4
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"
 # Measured on these very texts with o200k_base, a published tokenizer; that of Anthropic counts rather more.
 BYTES_PER_TOKEN = {"prose": 4.02, "code": 4.09, "german": 4.62, "tool": 4.29}
 CONTEXT_WINDOW = 200_000
@@ -48,12 +50,19 @@ PRICES = {
 }
 
 
+# What was counted here was counted as this model does: by o200k_base, and 85 + 6 x 170 for the picture.
+MODELS = {"small": "a-small-one", "large": "gpt-4o", "sonnet": "claude-sonnet", "embedding": "an-embedding"}
+ADDRESS = "https://api.openai.com"
+
+
 @dataclass(frozen=True)
 class MixedCall:
     """One call of the mix, as a client sends it, and what it used."""
 
     name: str
     surface: str
+    model: str
+    """What its provider calls the model."""
     price: Price
     body: bytes
     used: Tokens
@@ -100,6 +109,7 @@ def _call(entry: dict[str, Any], body: dict[str, Any], output: int, step: str) -
     return MixedCall(
         name=entry["name"] + step,
         surface=entry["surface"],
+        model=MODELS[entry["price"]],
         price=PRICES[entry["price"]],
         body=json.dumps(expanded, ensure_ascii=False).encode(),
         used=Tokens(input=tokens - cached, cache_read=cached, output=output),
@@ -123,7 +133,8 @@ class _Counter:
     def _text(self, text: str) -> Any:
         kind, *details = text.removeprefix("@").split(":") if text.startswith("@") else [""]
         if kind in ("image", "base64"):
-            return "data:image/png;base64," * (kind == "image") + "A" * int(details[0])
+            head = PNG + b"".join(int(side).to_bytes(4, "big") for side in details[1].split("x"))
+            return "data:image/png;base64," * (kind == "image") + b64encode(head).decode().ljust(int(details[0]), "A")
         if kind in ("prose", "code", "german"):
             return self._written(kind, int(details[0]))
         if kind == "paragraphs":

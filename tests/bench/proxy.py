@@ -1,6 +1,6 @@
 """A bare pass-through proxy: the gateway's server and client with nothing in between.
 
-UPSTREAM=http://127.0.0.1:9000 uvicorn tests.bench.proxy:application
+UPSTREAM=http://127.0.0.1:9000 python -m marketplace.runtime.serving tests.bench.proxy:application --port 8001
 """
 
 import os
