@@ -17,7 +17,9 @@ from ledger.models import AccountClass, EntryKind, JournalEntry, Period, PeriodS
 from ledger.money import usd
 from ledger.selectors import balance, reserve_account, today
 from ledger.services import (
+    Leg,
     account_open,
+    entry_post,
     fiscal_year_open,
     period_close,
     period_close_begin,
@@ -202,7 +204,7 @@ def test_a_month_is_closed_while_its_facts_are_still_posted(fresh_database: Fres
         taken = inside()
         period_close(actor=company.hana, period=closing)
         until(lambda: late() > 50, within=60, what="facts in the next month")
-        assert all(writer.is_alive for writer in writers)
+        assert [writer.output for writer in writers if not writer.is_alive] == []
 
     assert inside() == taken
     assert balance(books.committed).amount == Decimal("0.001") * (taken + late())
@@ -247,6 +249,31 @@ def test_a_period_that_closes_waits_for_entries_in_flight_and_takes_none_after(f
                    reason, memo) VALUES ('award', 'raw', 'late', '', %s, %s, %s, '', '')""",
             (month.pk, today(), books.actor.pk),
         )
+
+
+def test_an_entry_that_meets_a_close_in_flight_goes_to_the_next_month(fresh_database: FreshDatabase) -> None:
+    open_year_from_last_month(build_company().system)
+    books, month = open_books(), Period.objects.get(starts_on=last_month())
+    legs = [Leg(books.committed, Decimal(1)), Leg(books.pool, Decimal(-1))]
+
+    def post() -> JournalEntry:
+        try:
+            return entry_post(
+                actor=books.actor, kind=EntryKind.AWARD, source="test", key="late", legs=legs, effective_on=last_month()
+            )
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            Period.objects.filter(pk=month.pk).update(state=PeriodState.CLOSING)
+            posting = pool.submit(post)
+            until(partial(_somebody_waits, fresh_database.url))
+        entry = posting.result()
+
+    assert entry.period.starts_on > month.ends_on
+    assert entry.effective_on == last_month()
+    assert breaches() == []
 
 
 def test_two_first_fundings_at_the_same_moment_can_each_be_sent_again(fresh_database: FreshDatabase) -> None:
