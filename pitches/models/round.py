@@ -20,7 +20,7 @@ from teams.errors import WrongState
 class Round(models.Model):
     """A call for pitches with a cap of real money, a committee and a calendar.
 
-    What the decision rests on (cap, reserve, hurdle, quorum, seed hash) is fixed when it opens (trigger).
+    What the decision rests on (cap, shares, hurdle, quorum, seed hash) is fixed when it opens (trigger).
     """
 
     name = models.CharField(max_length=80, unique=True)
@@ -34,6 +34,20 @@ class Round(models.Model):
     )
     hurdle = models.DecimalField(
         max_digits=8, decimal_places=4, default=Decimal("1"), help_text="Least worth per dollar that can be funded."
+    )
+    team_cap = models.DecimalField(
+        max_digits=5,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        help_text="Largest part of the cap that one team can be awarded, above 0 up to 1; blank: no such cap.",
+    )
+    frontier_cap = models.DecimalField(
+        max_digits=5,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        help_text="Largest part of the cap that can be awarded on the frontier tier, from 0 to 1; blank: no such cap.",
     )
     quorum = models.PositiveSmallIntegerField(
         default=3, help_text="Least number of scores; more than half of the eligible members must vote as well."
@@ -67,6 +81,13 @@ class Round(models.Model):
                 condition=Q(reserve_share__gte=0, reserve_share__lt=1), name="round_reserve_share_is_a_share"
             ),
             models.CheckConstraint(condition=Q(hurdle__gte=0), name="round_hurdle_not_negative"),
+            models.CheckConstraint(
+                condition=Q(team_cap=None) | Q(team_cap__gt=0, team_cap__lte=1), name="round_team_cap_is_a_share"
+            ),
+            models.CheckConstraint(
+                condition=Q(frontier_cap=None) | Q(frontier_cap__gte=0, frontier_cap__lte=1),
+                name="round_frontier_cap_is_a_share",
+            ),
             models.CheckConstraint(condition=Q(quorum__gte=1), name="round_quorum_at_least_one"),
             models.CheckConstraint(condition=Q(months__gte=1, months__lte=36), name="round_months_in_range"),
             models.CheckConstraint(

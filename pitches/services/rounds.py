@@ -48,6 +48,8 @@ class Rules:
     reserve_share: Decimal = Decimal("0.1")
     hurdle: Decimal = Decimal(1)
     quorum: int = 3
+    team_cap: Decimal | None = None
+    frontier_cap: Decimal | None = None
 
 
 @transaction.atomic
@@ -82,6 +84,8 @@ def round_create(
         reserve_share=rules.reserve_share,
         hurdle=rules.hurdle,
         quorum=rules.quorum,
+        team_cap=rules.team_cap,
+        frontier_cap=rules.frontier_cap,
         created_by=actor,
     )
     _require_sense(round_, cap)
