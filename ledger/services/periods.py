@@ -19,7 +19,7 @@ from ledger.models import (
 )
 from ledger.selectors.journal import today
 from ledger.services.funding import account_open
-from ledger.services.posting import Leg, entry_post, entry_reverse
+from ledger.services.posting import Leg, accounts_lock, entry_post, entry_reverse
 from teams.access import require
 from teams.errors import Refused, WrongState, require_reason
 from teams.models import User
@@ -76,6 +76,7 @@ def period_accrue(*, actor: User, period: Period) -> list[JournalEntry]:
     Dated on the period's last day; the close reverses it on the day after. Raises NotAllowed, WrongState.
     """
     require(actor, "ledger.close_period", message=ONLY_FINANCE)
+    _take_clearing_accounts()
     locked = _locked(period, PeriodState.CLOSING)
     return [_accrue(actor, locked, row.account, row.left) for row in clearing(locked)]
 
@@ -112,6 +113,7 @@ def period_close(*, actor: User, period: Period) -> Period:
     Raises NotAllowed, WrongState, Refused (checklist_open, no_open_period).
     """
     require(actor, "ledger.close_period", message=ONLY_FINANCE)
+    _take_clearing_accounts()
     locked = _locked(period, PeriodState.CLOSING)
     open_ = [checked.item.title for checked in checklist(locked) if not checked.is_settled]
     if open_:
@@ -165,6 +167,12 @@ def period_reopen_decide(*, actor: User, reopening: PeriodReopening, is_granted:
     if not is_granted:
         return locked.period
     return _move(actor, _locked(locked.period, PeriodState.CLOSED), PeriodState.OPEN, locked.reason)
+
+
+def _take_clearing_accounts() -> None:
+    # Entries take their accounts before their period: in the other order a close and an hour's usage wait for each
+    # other, and one of them is thrown out.
+    accounts_lock(Account.objects.filter(account_class__in=[AccountClass.METERED, AccountClass.ACCRUED]))
 
 
 def _locked(period: Period, state: PeriodState) -> Period:

@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 from django.db import DatabaseError, connection, transaction
+from django.db.models import QuerySet
 
 from ledger.models import Account, EntryKind, JournalEntry
 from ledger.money import exact, plain, show
@@ -119,6 +120,12 @@ def entry_reverse(
         approved_by=approved_by,
         effective_on=effective_on,
     )
+
+
+def accounts_lock(accounts: QuerySet[Account]) -> None:
+    """Take the balance rows of accounts in id order until the transaction ends, as every entry does first."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT ledger_lock_accounts(%s)", [list(accounts.values_list("pk", flat=True))])
 
 
 def require_balance(legs: Sequence[Leg]) -> None:

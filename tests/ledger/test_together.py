@@ -21,6 +21,7 @@ from ledger.services import (
     account_open,
     entry_post,
     fiscal_year_open,
+    period_accrue,
     period_close,
     period_close_begin,
     reversal_propose,
@@ -32,6 +33,7 @@ from tests.conftest import FreshDatabase
 from tests.databases import ROOT
 from tests.ledger.books import Books, open_books
 from tests.ledger.history import last_month, open_year_from_last_month
+from tests.ledger.test_year import Year
 from tests.processes import start_process, until
 
 TRANSFERS = """
@@ -274,6 +276,32 @@ def test_an_entry_that_meets_a_close_in_flight_goes_to_the_next_month(fresh_data
     assert entry.period.starts_on > month.ends_on
     assert entry.effective_on == last_month()
     assert breaches() == []
+
+
+def test_a_close_and_an_hour_of_usage_never_wait_for_each_other(fresh_database: FreshDatabase) -> None:
+    year = Year(build_company())
+    month, hana = year.period(0), year.company.hana
+    year.give("1000")
+    year.use("100", month.starts_on, "calls")
+    period_close_begin(actor=hana, period=month)
+    metered = year.account("metered:acme")
+
+    def accrue() -> list[JournalEntry]:
+        try:
+            return period_accrue(actor=hana, period=month)
+        finally:
+            connections.close_all()
+
+    with psycopg.connect(fresh_database.url) as usage, ThreadPoolExecutor(1) as pool:
+        usage.execute("SELECT ledger_lock_accounts(ARRAY[%s::bigint])", (metered.pk,))
+        accruing = pool.submit(accrue)
+        until(partial(_somebody_waits, fresh_database.url))
+        usage.execute("SELECT ledger_period_for(%s, ARRAY['closing'])", (month.ends_on,))
+        usage.commit()
+        entries = accruing.result()
+
+    assert [entry.period for entry in entries] == [month]
+    assert balance(metered).amount == 0
 
 
 def test_two_first_fundings_at_the_same_moment_can_each_be_sent_again(fresh_database: FreshDatabase) -> None:
