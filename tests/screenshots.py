@@ -1,7 +1,8 @@
 """Take a picture of every page, light, dark and 390 px wide, into var/screenshots/: `python -m tests.screenshots`.
 
 Starts Tank with its demo data in a folder of its own, logs in as each role, and says at the end what a picture
-does not show: errors in the console, words with too little contrast, pages that scroll sideways. Exits with 1 then.
+does not show: errors in the console, what axe calls serious, words with too little contrast, pages that scroll
+sideways. Exits with 1 then.
 Names given as arguments choose pictures whose name begins with one of them.
 """
 
@@ -21,6 +22,7 @@ from typing import Any, Literal
 
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from tests.accessibility import serious_findings
 from tests.journeys.browser import chromium
 from tests.processes import MANAGE, ROOT, Running, answers, free_port, start_process
 
@@ -251,7 +253,7 @@ class Studio:
         if self.walk(page, shot):
             page.wait_for_load_state("networkidle")
             page.evaluate("document.fonts.ready")
-            self.note(shot, [*page.evaluate(FAULTS), *self.heard(shot)])
+            self.note(shot, [*page.evaluate(FAULTS), *serious_findings(page), *self.heard(shot)])
             page.screenshot(path=OUT / f"{shot.name}-{self.mode}.png", full_page=True)
         page.close()
 
