@@ -6,7 +6,7 @@ from pathlib import Path
 
 import django
 
-EVERYTHING = ("bounds", "gateway", "servers", "streams", "fire", "ledger")
+EVERYTHING = ("bounds", "gateway", "servers", "streams", "fire", "ledger", "selection")
 TARGETS = ("proxy", "two", "nginx", "litellm", "tensorzero")
 
 parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure Tank.")
@@ -28,7 +28,7 @@ if unknown := {*arguments.what} - {*EVERYTHING} | {*arguments.targets.split(",")
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
 django.setup()
 
-from tests.bench import bounds, fire, gateway, ledger, machine, servers, streams  # noqa: E402
+from tests.bench import bounds, fire, gateway, ledger, machine, selection, servers, streams  # noqa: E402
 
 machine.wait_for_disk()
 
@@ -55,3 +55,5 @@ if "fire" in arguments.what:
     tell(fire.main(arguments.minutes))
 if "ledger" in arguments.what:
     ledger.main(arguments.rounds, arguments.size)
+if "selection" in arguments.what:
+    tell(selection.main(arguments.rounds))
