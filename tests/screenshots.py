@@ -244,7 +244,7 @@ class Studio:
     contexts: dict[str, BrowserContext] = field(default_factory=dict)
     noise: list[str] = field(default_factory=list)
 
-    def take(self, shot: Shot) -> None:
+    def look(self, shot: Shot, *, picture: bool = True) -> None:
         """Go the way of a picture, take it, and note what it does not show."""
         page = self.context(shot.who).new_page()
         self.noise = []
@@ -254,7 +254,8 @@ class Studio:
             page.wait_for_load_state("networkidle")
             page.evaluate("document.fonts.ready")
             self.note(shot, [*page.evaluate(FAULTS), *serious_findings(page), *self.heard(shot)])
-            page.screenshot(path=OUT / f"{shot.name}-{self.mode}.png", full_page=True)
+            if picture:
+                page.screenshot(path=OUT / f"{shot.name}-{self.mode}.png", full_page=True)
         page.close()
 
     def walk(self, page: Page, shot: Shot) -> bool:
@@ -320,15 +321,15 @@ def tank() -> Iterator[tuple[str, dict[str, Any]]]:
     """Start Tank with its demo data in a folder of its own; gives its address and the demo's logins."""
     with TemporaryDirectory() as folder:
         port = free_port()
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("DATABASE_", "TANK_"))}
-        env = kept | {"TANK_DATA": folder, "PORT": str(port)}
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("DATABASE_", "PYTEST", "TANK_"))}
+        env = kept | SETTINGS | {"TANK_DATA": folder, "PORT": str(port)}
         base = f"http://127.0.0.1:{port}"
 
         def ready(_: Running) -> bool:
             return answers(f"{base}/readyz")
 
         with start_process([*MANAGE, "up", "--port", str(port)], env, ready=ready, within=300) as running:
-            subprocess.run([sys.executable, "-c", ARRANGE], env=env | SETTINGS, cwd=ROOT, check=True)
+            subprocess.run([sys.executable, "-c", ARRANGE], env=env, cwd=ROOT, check=True)
             yield base, json.loads((Path(folder) / "demo.json").read_text())
             running.process.terminate()
             running.ended(within=60)
@@ -365,7 +366,7 @@ def main(wanted: Sequence[str]) -> int:
         for mode in MODES:
             studio = Studio(browser, base, demo["password"], mode)
             for shot in shots:
-                studio.take(shot)
+                studio.look(shot)
             faults += studio.faults
             for context in studio.contexts.values():
                 context.close()
