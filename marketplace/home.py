@@ -18,6 +18,7 @@ from ledger.waiting import things_waiting as finance_waiting
 from pitches.models import Round
 from pitches.selectors.desk import desk_of
 from pitches.selectors.lists import next_step, offers_waiting
+from pitches.selectors.offers import counters_to_answer
 from pitches.selectors.pitches import pitches_of_teams
 from pitches.selectors.rounds import RoundMoney, open_rounds, round_money, rounds_seated
 from pitches.transitions import PitchState, RoundState
@@ -109,6 +110,9 @@ def _pitches(user: User) -> Iterator[Waiting]:
 
 
 def _committee(user: User, one: Round) -> Iterator[Waiting]:
+    if one.state == RoundState.PUBLISHED and (count := counters_to_answer(user, one)):
+        title = f"{many(count, 'counter-offer')} to answer"
+        yield Waiting(title, one.name, reverse("admin:pitches_round_offers", args=[one.pk]))
     if one.state not in {RoundState.REVIEWING, RoundState.VOTING, RoundState.DECIDING}:
         return
     desk, url = desk_of(user, one), reverse("admin:pitches_round_desk", args=[one.pk])

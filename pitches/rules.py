@@ -98,6 +98,14 @@ def is_in_pitching_team(user: Person, target: Any) -> bool:
     return isinstance(target, Offer) and (belongs(user, target.pitch.team) or heads(user, target.pitch.team))
 
 
+@Predicate
+def sits_for_pitch(user: Person, target: Any) -> bool:
+    """Say whether somebody sits in the committee of an offer's round and has no conflict about its pitch."""
+    if not isinstance(target, Offer) or seat_of(user, target.pitch.round) is None:
+        return False
+    return not is_conflicted(user, target.pitch)
+
+
 unconflicted_member = has_seat & ~has_conflict
 
 allow("pitches", is_committee | is_platform_admin | is_auditor)
@@ -125,3 +133,4 @@ allow("pitches.decide_pitch", (has_chair | (has_seat & stands_in)) & ~has_confli
 
 allow("pitches.view_offer", is_in_pitching_team | is_finance | is_auditor)
 allow("pitches.answer_offer", leads_pitching_team)
+allow("pitches.follow_offer", is_in_pitching_team | is_finance | is_auditor | sits_for_pitch)

@@ -8,8 +8,13 @@ from teams.selectors import system_user
 
 @shared_task(name="pitches.tasks.expire_offers")
 def expire_offers() -> int:
-    """Let offers expire whose day has passed; returns how many. Safe to run twice, and at once."""
-    return len(services.offers_expire(actor=system_user()))
+    """Let offers expire whose day has passed and promote waitlists; returns how many expired.
+
+    Safe to run twice, and at once.
+    """
+    expired = services.offers_expire(actor=system_user())
+    services.waitlists_promote_due(actor=system_user())
+    return len(expired)
 
 
 @shared_task(name="pitches.tasks.start_reviews")

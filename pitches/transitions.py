@@ -43,6 +43,18 @@ class OfferState(models.TextChoices):
     ACCEPTED = "accepted", "Accepted"
     DECLINED = "declined", "Declined by the team"
     EXPIRED = "expired", "Expired"
+    REPLACED = "replaced", "Replaced by another offer"
+
+
+class CounterState(models.TextChoices):
+    """Where a counter-offer stands."""
+
+    OPEN = "open", "Waiting for an answer"
+    ACCEPTED = "accepted", "Accepted"
+    REFUSED = "refused", "Refused"
+    COUNTERED = "countered", "Answered with other lines"
+    WITHDRAWN = "withdrawn", "Withdrawn by the team"
+    LAPSED = "lapsed", "Lapsed with its offer"
 
 
 Moves = Mapping[str, frozenset[str]]
@@ -82,10 +94,16 @@ PITCH_MOVES: Moves = {
 }
 
 OFFER_MOVES: Moves = {
-    OfferState.OPEN: frozenset({OfferState.ACCEPTED, OfferState.DECLINED, OfferState.EXPIRED}),
+    OfferState.OPEN: frozenset({OfferState.ACCEPTED, OfferState.DECLINED, OfferState.EXPIRED, OfferState.REPLACED}),
     OfferState.ACCEPTED: frozenset(),
     OfferState.DECLINED: frozenset(),
     OfferState.EXPIRED: frozenset(),
+    OfferState.REPLACED: frozenset(),
+}
+
+COUNTER_MOVES: Moves = {
+    CounterState.OPEN: frozenset(state for state in CounterState if state != CounterState.OPEN),
+    **{state: frozenset() for state in CounterState if state != CounterState.OPEN},
 }
 
 EDITABLE_PITCH = frozenset({PitchState.DRAFT, PitchState.RETURNED})

@@ -139,6 +139,8 @@ SHOTS = [
     Shot("committee-desk", CHAIR, ["/admin/pitches/round/", "=2026 round 3"]),
     Shot("committee-read", SEAT, ["/admin/pitches/round/", "=2026 round 3", r"~/round/pitch/\d+/$"]),
     Shot("committee-ballot", SEAT, ["/admin/pitches/round/", "=2026 round 3", r"~/ballot/$"]),
+    Shot("committee-offers", CHAIR, ["/admin/pitches/round/", "=2026 round 2", r"~/offers/$"]),
+    Shot("committee-offer", CHAIR, ["/admin/pitches/round/", "=2026 round 2", r"~/offers/$", r"~/pitch/\d+/offer/$"]),
     Shot("committee-members", CHAIR, ["/admin/pitches/round/", "=2026 round 3", r"~/committee/$"]),
     Shot("committee-calendar", CHAIR, ["/admin/pitches/round/", "=2026 round 4", r"~/calendar/$"]),
     Shot("admin", OPERATOR, ["/admin/"]),

@@ -12,6 +12,7 @@ from pitches.admin.pages import page, pitch_or_404, round_or_404
 from pitches.forms.committee import DecisionForm
 from pitches.models import Decision, Outcome
 from pitches.selectors.desk import desk_of
+from pitches.selectors.offers import room_of, waitlist_table
 from pitches.selectors.quotes import asked_by_tier
 from pitches.selectors.rounds import decided_total, seat_of
 from pitches.selectors.scores import scores_of_round
@@ -39,6 +40,7 @@ def decide(request: UserRequest, pk: int) -> HttpResponse:
         "is_deciding": round_.state == RoundState.DECIDING,
         "runs": seat is not None and seat.is_chair,
         "left": round_.awardable - desk.decided,
+        "waitlist": waitlist_table(request.user, round_, room_of(round_)) if round_.state in BALLOTS_REVEALED else [],
         "counts": {outcome.value: outcomes.count(outcome.value) for outcome in Outcome},
     }
     return page(request, "decide.html", f"{round_}: decide", context)
@@ -52,7 +54,9 @@ def decide_pitch(request: UserRequest, pk: int) -> HttpResponse:
         raise Http404
     decision = Decision.objects.filter(pitch=pitch).prefetch_related("lines").first()
     asked = asked_by_tier(pitch.submitted)
-    form = DecisionForm(request.POST or None, asked=asked, decision=decision)
+    scores = scores_of_round(pitch.round)[pitch.pk]
+    has_quorum = scores.has_quorum(pitch.round.quorum)
+    form = DecisionForm(request.POST or None, asked=asked, decision=decision, has_quorum=has_quorum)
     if request.method == "POST" and form.is_valid():
         try:
             services.decision_set(
@@ -61,13 +65,13 @@ def decide_pitch(request: UserRequest, pk: int) -> HttpResponse:
                 outcome=Outcome(form.cleaned_data["outcome"]),
                 reason=form.cleaned_data["reason"],
                 lines=form.lines(),
+                place=form.cleaned_data["place"],
             )
         except Refused as error:
             form_refuse(form, error)
         else:
             messages.success(request, "Decided, tentatively: it can be changed until you publish.")
             return redirect(DECIDE, pitch.round_id)
-    scores = scores_of_round(pitch.round)[pitch.pk]
     others = decided_total(pitch.round, hidden=frozenset({pitch.pk}))
     context = {
         "round": pitch.round,
@@ -76,7 +80,7 @@ def decide_pitch(request: UserRequest, pk: int) -> HttpResponse:
         "revision": pitch.submitted,
         "form": form,
         "scores": scores,
-        "has_quorum": scores.has_quorum(pitch.round.quorum),
+        "has_quorum": has_quorum,
         "asked": sum(asked.values(), Decimal(0)),
         "left": pitch.round.awardable - others,
         "may_decide": may(request.user, "pitches.decide_pitch", pitch),

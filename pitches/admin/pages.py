@@ -17,6 +17,7 @@ TABS = (
     ("desk", "Pitches", "admin:pitches_round_desk"),
     ("ballot", "Vote", "admin:pitches_round_ballot"),
     ("decide", "Decide", "admin:pitches_round_decide"),
+    ("offers", "Offers", "admin:pitches_round_offers"),
     ("committee", "Committee and conflicts", "admin:pitches_round_committee"),
 )
 

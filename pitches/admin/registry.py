@@ -10,7 +10,7 @@ from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin
 
 from ledger.money import show
-from pitches.admin import deciding, reading, rounds, voting
+from pitches.admin import deciding, offers, reading, rounds, voting
 from pitches.models import Round
 from pitches.selectors.rounds import rounds_seated, rounds_visible_to
 from teams.models import Role
@@ -83,6 +83,9 @@ class RoundAdmin(ModelAdmin):  # type: ignore[misc]
             path("<int:pk>/conflicts/<int:recusal>/", wrap(rounds.recusal_judge), name="pitches_recusal_judge"),
             path("<int:pk>/ballot/", wrap(voting.ballot), name="pitches_round_ballot"),
             path("<int:pk>/decide/", wrap(deciding.decide), name="pitches_round_decide"),
+            path("<int:pk>/offers/", wrap(offers.offers), name="pitches_round_offers"),
+            path("pitch/<int:pk>/offer/", wrap(offers.offer), name="pitches_pitch_offer"),
+            path("pitch/<int:pk>/waitlist-raise/", wrap(offers.waitlist_raise), name="pitches_waitlist_raise"),
             path("pitch/<int:pk>/", wrap(reading.read), name="pitches_pitch_read"),
             path("pitch/<int:pk>/take-in/", wrap(reading.take_in), name="pitches_pitch_take_in"),
             path("pitch/<int:pk>/return/", wrap(reading.give_back), name="pitches_pitch_return"),

@@ -97,9 +97,9 @@ class Sitting:
         awards = {tier: Decimal(amount) for tier, amount in lines.items()} if lines else asked
         self._decide(pitch, Outcome.FUND, reason, awards)
 
-    def wait(self, pitch: Pitch, reason: str) -> None:
-        """Decide to waitlist a pitch."""
-        self._decide(pitch, Outcome.WAITLIST, reason, {})
+    def wait(self, pitch: Pitch, reason: str, *, in_line: bool = False) -> None:
+        """Decide to waitlist a pitch; `in_line` with what it asked for, so that it moves up when that comes free."""
+        self._decide(pitch, Outcome.WAITLIST, reason, asked_by_tier(pitch.submitted) if in_line else {})
 
     def decline(self, pitch: Pitch, reason: str) -> None:
         """Decide to decline a pitch."""
@@ -228,10 +228,22 @@ def published_round(company: Company) -> None:
     sitting.step("voting_close")
     knowledge, valuation, incidents = pitches
     sitting.fund(knowledge, "Forty thousand calls a month, and the measurement is theirs. Funded as asked.")
-    sitting.wait(valuation, "Worth it, and next in line when money comes back.")
+    sitting.wait(valuation, "Worth it, and next in line when money comes back.", in_line=True)
     sitting.decline(incidents, "Two of the three dashboards are being replaced; come back afterwards.")
     sitting.step("round_publish")
     _move_into_the_past(sitting.round, days=25)
+    _counter(sitting, knowledge)
+
+
+def _counter(sitting: Sitting, pitch: Pitch) -> None:
+    offer = Offer.objects.get(pitch=pitch)
+    lines = {tier: in_cents(amount * Decimal("1.25")) for tier, amount in asked_by_tier(pitch.submitted).items()}
+    services.counter_make(
+        actor=sitting.company.lead(pitch.team.name),
+        offer=offer,
+        lines=lines,
+        message="The evening shift wants to use it as well: a quarter more calls.",
+    )
 
 
 def voting_round(company: Company) -> None:

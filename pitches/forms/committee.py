@@ -211,14 +211,31 @@ class DecisionForm(forms.Form):
     reason = forms.CharField(
         label="Reason", max_length=4000, widget=forms.Textarea({"rows": 3}), help_text="The team will read it."
     )
+    place = CountField(
+        label="Place on the waitlist",
+        least=1,
+        most=9999,
+        required=False,
+        help_text="With amounts, a waitlisted pitch is offered them once they fit what comes free. Blank: the last.",
+    )
 
-    def __init__(self, *args: Any, asked: Mapping[Tier, Decimal], decision: Decision | None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        asked: Mapping[Tier, Decimal],
+        decision: Decision | None,
+        has_quorum: bool = True,
+        **kwargs: Any,
+    ) -> None:
         decided = {line.tier: line.amount for line in decision.lines.all()} if decision else None
         super().__init__(*args, **kwargs)
         if decision is not None:
-            self.initial = {**self.initial, "outcome": decision.outcome, "reason": decision.reason}
+            said = {"outcome": decision.outcome, "reason": decision.reason, "place": decision.waitlist_place}
+            self.initial = {**self.initial, **said}
         for tier in Tier:
-            amount = asked.get(tier) if decided is None else decided.get(tier.value)
+            # Without a quorum nothing can be awarded, and the waitlist is without amounts.
+            proposed = asked.get(tier) if has_quorum else None
+            amount = proposed if decided is None else decided.get(tier.value)
             self.fields[f"amount-{tier.value}"] = DollarField(
                 label=tier.label,
                 required=False,

@@ -13,6 +13,7 @@ from pitches.models.committee import (
     Review,
     ReviewScore,
 )
+from pitches.models.counter import Counter, CounterLine, CounterSide
 from pitches.models.decision import Decision, DecisionLine, Offer, OfferLine, Outcome
 from pitches.models.pitch import LineItem, Milestone, Pitch, PitchRevision, QuoteLine
 from pitches.models.round import CommitteeSeat, Criterion, Round
@@ -21,6 +22,9 @@ __all__ = [
     "Ballot",
     "Choice",
     "CommitteeSeat",
+    "Counter",
+    "CounterLine",
+    "CounterSide",
     "Criterion",
     "Decision",
     "DecisionLine",

@@ -33,11 +33,20 @@ class Decision(models.Model):
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     decided_at = models.DateTimeField(db_default=Now())
     published_at = models.DateTimeField(null=True, blank=True)
+    waitlist_place = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Place on the round's waitlist, from 1; blank: not waitlisted, or it does not move up by itself.",
+    )
 
     class Meta:
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(outcome__in=Outcome.values), name="decision_outcome_known"),
             models.CheckConstraint(condition=~Q(reason=""), name="decision_has_reason"),
+            models.CheckConstraint(
+                condition=Q(waitlist_place=None) | Q(waitlist_place__gte=1, outcome="waitlist"),
+                name="decision_place_is_waitlisted",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -45,7 +54,10 @@ class Decision(models.Model):
 
 
 class DecisionLine(models.Model):
-    """What a decision to fund awards on one tier, in USD. The sum over a round stays within its cap (trigger)."""
+    """What a decision awards on one tier, in USD: at once to fund, once money is free to waitlist.
+
+    The sum of what is funded in a round stays within its cap (trigger); what is waitlisted does not count.
+    """
 
     decision = models.ForeignKey(Decision, models.CASCADE, related_name="lines")
     tier = models.CharField(max_length=10, choices=Tier)
@@ -64,11 +76,23 @@ class DecisionLine(models.Model):
 
 
 class Offer(models.Model):
-    """What a team is offered until a date; accepted, it is an allocation."""
+    """What a team is offered until a date; accepted, it is an allocation. Another offer takes the place of one that
+    was countered, so a pitch has several of them, one open at most.
 
-    pitch = models.OneToOneField(Pitch, models.PROTECT, related_name="offer")
+    What is open or accepted in a round stays within its cap and its caps per team and tier (trigger).
+    """
+
+    pitch = models.ForeignKey(Pitch, models.PROTECT, related_name="offers")
     revision = models.ForeignKey(PitchRevision, models.PROTECT, related_name="offers")
-    decision = models.OneToOneField(Decision, models.PROTECT, related_name="offer")
+    decision = models.ForeignKey(Decision, models.PROTECT, related_name="offers")
+    counter = models.OneToOneField(
+        "pitches.Counter",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="made",
+        help_text="The counter-offer whose lines it has; blank for what the decision awarded.",
+    )
     state = models.CharField(max_length=8, choices=OfferState, default=OfferState.OPEN)
     expires_at = models.DateTimeField()
     allocation = models.OneToOneField(Allocation, models.PROTECT, null=True, blank=True, related_name="offer")
@@ -89,6 +113,7 @@ class Offer(models.Model):
                 | ~Q(state="open") & Q(answered_at__isnull=False, answered_by__isnull=False),
                 name="offer_answer_has_name_and_time",
             ),
+            models.UniqueConstraint(fields=["pitch"], condition=Q(state="open"), name="offer_one_open"),
         ]
         indexes: ClassVar = [
             # What the sweep for expired offers looks for.

@@ -7,6 +7,7 @@ from django.db.models import Prefetch, Q, QuerySet, Sum
 
 from pitches.models import Decision, DecisionLine, Offer, Outcome, Pitch, Round
 from pitches.questions import Basis, Case
+from pitches.selectors.offers import lines_of, offer_of
 from pitches.selectors.scores import PitchScores, scores_of_round
 from pitches.transitions import DECISIONS_PUBLIC, PitchState
 from teams.models import User
@@ -24,7 +25,7 @@ NEXT = {
     PitchState.RETURNED: "Answer the committee and submit again",
     PitchState.IN_REVIEW: "The committee is reading it",
     PitchState.SHORTLISTED: "The committee votes and decides",
-    PitchState.OFFERED: "Accept or decline the offer",
+    PitchState.OFFERED: "Accept, counter or decline the offer",
     PitchState.FUNDED: "Issue keys and spend it well",
     PitchState.WAITLISTED: "It moves up when money comes back",
 }
@@ -37,7 +38,7 @@ def next_step(pitch: Pitch) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One published decision; amounts are USD."""
+    """One published decision with the newest offer that came of it; amounts are USD."""
 
     pitch: Pitch
     decision: Decision
@@ -51,22 +52,27 @@ def published_decisions(round_: Round) -> list[Published]:
     if round_.state not in DECISIONS_PUBLIC:
         return []
     decisions = Decision.objects.filter(pitch__round=round_).exclude(published_at=None)
-    decisions = decisions.select_related("pitch__team", "pitch__offer", "revision").prefetch_related(
-        Prefetch("lines", DecisionLine.objects.order_by("pk"))
+    decisions = decisions.select_related("pitch__team", "revision").prefetch_related(
+        Prefetch("lines", DecisionLine.objects.order_by("pk")), "pitch__offers__lines"
     )
     scores = scores_of_round(round_)
     rows = [
         Published(
             pitch=decision.pitch,
             decision=decision,
-            offer=getattr(decision.pitch, "offer", None),
-            awarded=sum((line.amount for line in decision.lines.all()), Decimal(0)),
+            offer=offer_of(decision.pitch),
+            awarded=_awarded(decision),
             scores=scores[decision.pitch_id],
         )
         for decision in decisions
     ]
     order = {outcome: place for place, outcome in enumerate(Outcome)}
     return sorted(rows, key=lambda row: (order[Outcome(row.decision.outcome)], -row.awarded, row.pitch.pk))
+
+
+def _awarded(decision: Decision) -> Decimal:
+    offer = offer_of(decision.pitch)
+    return sum(lines_of(offer.lines.all()).values(), Decimal(0)) if offer is not None else Decimal(0)
 
 
 def offers_waiting(user: User) -> QuerySet[Offer]:

@@ -70,6 +70,13 @@ PUBLIC_VERBS = frozenset(
         "pitch.decline",
         "pitch.lapse",
         "pitch.fund",
+        "pitch.counter",
+        "pitch.counter_withdraw",
+        "pitch.counter_accept",
+        "pitch.counter_refuse",
+        "pitch.counter_answer",
+        "pitch.promote",
+        "pitch.pass_over",
     }
 )
 """What the team may read in the history: no conflicts, reviews, ballots or tentative decisions."""

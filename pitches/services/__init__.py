@@ -2,6 +2,13 @@
 
 from pitches.services.ballots import ballot_cast
 from pitches.services.conflicts import recusal_declare, recusal_dismiss, recusal_waive, seat_remove, seat_set
+from pitches.services.counters import (
+    counter_accept,
+    counter_answer,
+    counter_make,
+    counter_refuse,
+    counter_withdraw,
+)
 from pitches.services.decisions import decision_set, round_publish
 from pitches.services.offers import offer_accept, offer_decline, offers_expire
 from pitches.services.pitches import (
@@ -28,6 +35,7 @@ from pitches.services.rounds import (
     voting_close,
     voting_open,
 )
+from pitches.services.waitlist import waitlist_promote, waitlist_raise, waitlists_promote_due
 
 __all__ = [
     "Calendar",
@@ -35,6 +43,11 @@ __all__ = [
     "Mark",
     "Rules",
     "ballot_cast",
+    "counter_accept",
+    "counter_answer",
+    "counter_make",
+    "counter_refuse",
+    "counter_withdraw",
     "decision_set",
     "draft_save",
     "offer_accept",
@@ -62,4 +75,7 @@ __all__ = [
     "seat_set",
     "voting_close",
     "voting_open",
+    "waitlist_promote",
+    "waitlist_raise",
+    "waitlists_promote_due",
 ]

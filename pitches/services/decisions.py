@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -11,15 +12,15 @@ from ledger.models import Tier
 from ledger.money import show
 from pitches import sealing
 from pitches.access import require_member
-from pitches.models import Decision, DecisionLine, Offer, OfferLine, Outcome, Pitch, PitchRevision, Round
-from pitches.quotes import CENT
-from pitches.selectors.conflicts import is_conflicted
-from pitches.selectors.quotes import asked_by_tier
+from pitches.models import Decision, DecisionLine, Outcome, Pitch, PitchRevision, Round
+from pitches.selectors.offers import lines_of
 from pitches.selectors.rounds import decided_total
 from pitches.selectors.scores import scores_of_round
+from pitches.services.awarding import awards_checked, offer_make, require_hurdle, require_room
 from pitches.services.locks import pitch_locked, round_locked
 from pitches.services.notices import tell_team
 from pitches.services.states import pitch_move, round_move
+from pitches.services.waitlist import is_queued, place_for, require_decider
 from pitches.transitions import PitchState, RoundState
 from teams.errors import Refused, WrongState
 from teams.models import User
@@ -30,12 +31,20 @@ SHORTEST_REASON = 10
 
 @transaction.atomic
 def decision_set(
-    *, actor: User, pitch: Pitch, outcome: Outcome, reason: str, lines: Mapping[Tier, Decimal] | None = None
+    *,
+    actor: User,
+    pitch: Pitch,
+    outcome: Outcome,
+    reason: str,
+    lines: Mapping[Tier, Decimal] | None = None,
+    place: int | None = None,
 ) -> Decision:
     """Decide on a pitch, or decide otherwise; tentative until the round is published. Amounts are USD per tier.
 
+    A pitch that is waitlisted with lines gets a `place`, by default the last: once they fit what comes free, it is
+    offered them. Without lines it waits for the committee.
     Raises NotAllowed, WrongState, Refused (reason_missing, no_quorum, no_lines, not_in_cents, below_hurdle,
-    over_cap).
+    over_cap, no_place, place_taken).
     """
     pitch = pitch_locked(pitch)
     require_member(
@@ -49,45 +58,37 @@ def decision_set(
     if len(reason.strip()) < SHORTEST_REASON:
         raise Refused("Give the reason that the team will read.", code="reason_missing", field="reason")
     revision = pitch.submitted
-    awards = _awards(lines or {}) if outcome == Outcome.FUND else {}
-    _require_quorum(pitch, outcome)
+    queued = is_queued(outcome, any((lines or {}).values()))
+    awards = awards_checked(lines or {}) if queued or outcome == Outcome.FUND else {}
+    _require_quorum(pitch, outcome, queued=queued)
+    if awards:
+        require_hurdle(pitch.round, revision.value_p50, sum(awards.values(), Decimal(0)))
     if outcome == Outcome.FUND:
-        _require_worth(pitch, revision, awards)
-    decision = _store(actor, pitch, revision, outcome, reason.strip(), awards)
-    details = {"outcome": outcome.value, "lines": {tier.value: str(amount) for tier, amount in awards.items()}}
+        _require_left(pitch, awards)
+    place = place_for(pitch, place) if queued else None
+    decision = _store(actor, pitch, revision, outcome, reason.strip(), awards, place)
+    details: dict[str, Any] = {
+        "outcome": outcome.value,
+        "lines": {tier.value: str(amount) for tier, amount in awards.items()},
+    }
+    if place is not None:
+        details["place"] = place
     audit_record(actor=actor, verb="pitch.decide", target=pitch, reason=reason, details=details)
     return decision
 
 
-def _awards(lines: Mapping[Tier, Decimal]) -> dict[Tier, Decimal]:
-    awards = {tier: lines[tier] for tier in Tier if lines.get(tier)}
-    if not awards or any(amount <= 0 for amount in awards.values()):
-        raise Refused("Say what is awarded: more than zero on at least one tier.", code="no_lines", field="amount")
-    if any(amount != amount.quantize(CENT) for amount in awards.values()):
-        raise Refused("Awards are in whole cents.", code="not_in_cents", field="amount")
-    return awards
-
-
-def _require_quorum(pitch: Pitch, outcome: Outcome) -> None:
+def _require_quorum(pitch: Pitch, outcome: Outcome, *, queued: bool) -> None:
     scores = scores_of_round(pitch.round)[pitch.pk]
-    if outcome != Outcome.WAITLIST and not scores.has_quorum(pitch.round.quorum):
+    if (queued or outcome != Outcome.WAITLIST) and not scores.has_quorum(pitch.round.quorum):
         raise Refused(
             f"No quorum: {len(scores.scores)} scores, {pitch.round.quorum} are needed, and votes from more than half "
-            f"of {scores.eligible} eligible members. It can be waitlisted, not decided.",
+            f"of {scores.eligible} eligible members. It can be waitlisted without amounts, not decided.",
             code="no_quorum",
         )
 
 
-def _require_worth(pitch: Pitch, revision: PitchRevision, awards: Mapping[Tier, Decimal]) -> None:
+def _require_left(pitch: Pitch, awards: Mapping[Tier, Decimal]) -> None:
     total = sum(awards.values(), Decimal(0))
-    hurdle = pitch.round.hurdle
-    if revision.value_p50 < hurdle * total:
-        raise Refused(
-            f"{show(revision.value_p50)} expected for {show(total)} is less than the hurdle of {hurdle.normalize():f}"
-            " per dollar.",
-            code="below_hurdle",
-            field="amount",
-        )
     others = decided_total(pitch.round, hidden=frozenset({pitch.pk}))
     left = pitch.round.awardable - others
     if total > left:
@@ -99,7 +100,13 @@ def _require_worth(pitch: Pitch, revision: PitchRevision, awards: Mapping[Tier, 
 
 
 def _store(
-    actor: User, pitch: Pitch, revision: PitchRevision, outcome: Outcome, reason: str, awards: Mapping[Tier, Decimal]
+    actor: User,
+    pitch: Pitch,
+    revision: PitchRevision,
+    outcome: Outcome,
+    reason: str,
+    awards: Mapping[Tier, Decimal],
+    place: int | None,
 ) -> Decision:
     # The old lines go first: the cap is checked by trigger after every statement.
     DecisionLine.objects.filter(decision__pitch=pitch).delete()
@@ -111,6 +118,7 @@ def _store(
             "reason": reason,
             "decided_by": actor,
             "decided_at": Now(),
+            "waitlist_place": place,
         },
     )
     DecisionLine.objects.bulk_create(
@@ -123,7 +131,8 @@ def _store(
 def round_publish(*, actor: User, round_: Round) -> Round:
     """Publish every decision of a round together: offers go out, the seed is shown, nothing can be changed any more.
 
-    Raises NotAllowed, WrongState, Refused (undecided, deadline_past, decided_with_conflict).
+    Raises NotAllowed, WrongState, Refused (undecided, deadline_past, decided_with_conflict, over_team_cap,
+    over_frontier_cap).
     """
     require_member(actor, "pitches.run_round", round_, message="Only the chair publishes the decisions.")
     round_ = round_locked(round_)
@@ -158,11 +167,7 @@ def _require_decided(pitches: list[Pitch]) -> None:
     if missing:
         raise Refused(f"Still to be decided: {', '.join(missing)}.", code="undecided")
     for pitch in pitches:
-        if is_conflicted(pitch.decision.decided_by, pitch):
-            raise Refused(
-                f"{pitch.decision.decided_by} has a conflict about {pitch} by now: another member must decide on it.",
-                code="decided_with_conflict",
-            )
+        require_decider(pitch.decision)
 
 
 OUTCOMES = {
@@ -177,22 +182,10 @@ def _announce(actor: User, pitch: Pitch) -> None:
     state, verb = OUTCOMES[Outcome(decision.outcome)]
     pitch_move(actor=actor, pitch=pitch, to=state, verb=verb, reason=decision.reason)
     if decision.outcome == Outcome.FUND:
-        _offer_make(pitch, decision)
+        lines = lines_of(decision.lines.all())
+        require_room(pitch, lines)
+        offer_make(pitch=pitch, decision=decision, lines=lines, expires_at=pitch.round.answers_due_at)
         until = f"{pitch.round.answers_due_at:%d %B %Y}"
         tell_team(pitch, f"An offer for {pitch}: answer by {until}", decision.reason, page="pitches:offer")
     else:
         tell_team(pitch, f"{pitch} was {state.label.lower()}", decision.reason)
-
-
-def _offer_make(pitch: Pitch, decision: Decision) -> Offer:
-    asked = asked_by_tier(decision.revision)
-    awarded = {Tier(line.tier): line.amount for line in decision.lines.all()}
-    offer = Offer.objects.create(
-        pitch=pitch, revision=decision.revision, decision=decision, expires_at=pitch.round.answers_due_at
-    )
-    OfferLine.objects.bulk_create(
-        OfferLine(offer=offer, tier=tier, asked=asked.get(tier, Decimal(0)), awarded=awarded.get(tier, Decimal(0)))
-        for tier in Tier
-        if tier in asked or tier in awarded
-    )
-    return offer

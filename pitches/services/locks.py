@@ -1,6 +1,6 @@
 """Row locks, always in the same order: the round, then its pitch, then what hangs on the pitch."""
 
-from pitches.models import Offer, Pitch, Round
+from pitches.models import Counter, Offer, Pitch, Round
 
 
 def round_locked(round_: Round) -> Round:
@@ -20,4 +20,12 @@ def offer_locked(offer: Offer) -> Offer:
     pitch = pitch_locked(Pitch.objects.get(pk=offer.pitch_id))
     locked = Offer.objects.select_for_update(of=("self",)).select_related("revision").get(pk=offer.pk)
     locked.pitch = pitch
+    return locked
+
+
+def counter_locked(counter: Counter) -> Counter:
+    """Lock the round, pitch and offer of a counter-offer, then the counter-offer, and return it as it stands now."""
+    offer = offer_locked(Offer.objects.get(pk=counter.offer_id))
+    locked = Counter.objects.select_for_update(of=("self",)).get(pk=counter.pk)
+    locked.offer = offer
     return locked

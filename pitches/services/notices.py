@@ -29,6 +29,14 @@ def tell_screeners(pitch: Pitch, title: str) -> None:
     _tell(chairs or members, title, "", reverse("admin:pitches_pitch_read", args=[pitch.pk]))
 
 
+def tell_deciders(pitch: Pitch, title: str, body: str = "") -> None:
+    """Tell who answers for the committee on a pitch: the chair, or every member without a conflict instead."""
+    eligible = eligible_members(pitch.round).get(pitch.pk, frozenset())
+    seated = [seat for seat in committee_of(pitch.round) if seat.user_id in eligible]
+    people = [seat.user for seat in seated if seat.is_chair] or [seat.user for seat in seated]
+    _tell(people, title, body, reverse("admin:pitches_round_offers", args=[pitch.round_id]))
+
+
 def tell_chair(round_: Round, title: str, body: str = "") -> None:
     """Tell the chair of a round."""
     _tell(chairs_of(round_), title, body, reverse("admin:pitches_round_desk", args=[round_.pk]))

@@ -1,4 +1,7 @@
-"""Offers: accepted into an allocation in one transaction, declined with a reason, or expired by the sweep."""
+"""Offers: accepted into an allocation in one transaction, declined with a reason, or expired by the sweep.
+
+What is declined or expires is free for the waitlist, in the same transaction.
+"""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,13 +13,16 @@ from allocations.services import allocation_create
 from ledger.models import EntryKind, Tier
 from ledger.money import show
 from pitches.models import Offer
+from pitches.services.awarding import offer_end
 from pitches.services.locks import offer_locked
-from pitches.services.notices import tell_chair, tell_team
-from pitches.services.states import offer_move, pitch_move
+from pitches.services.notices import tell_deciders, tell_team
+from pitches.services.states import pitch_move
+from pitches.services.waitlist import waitlist_promote
 from pitches.transitions import OfferState, PitchState
 from teams.access import require
 from teams.errors import Refused, WrongState
 from teams.models import User
+from teams.selectors import system_user
 
 
 @transaction.atomic
@@ -43,23 +49,24 @@ def offer_accept(*, actor: User, offer: Offer) -> Allocation:
         key=f"offer:{offer.pk}",
     )
     offer.allocation = allocation
-    _answer(actor, offer, OfferState.ACCEPTED, "offer.accept", "")
     total = show(sum(lines.values(), Decimal(0)))
+    reason = f"{total} accepted as {allocation.number}."
+    offer_end(actor=actor, offer=offer, to=OfferState.ACCEPTED, verb="offer.accept", reason=reason)
     pitch_move(
         actor=actor,
         pitch=pitch,
         to=PitchState.FUNDED,
         verb="pitch.fund",
-        reason=f"{total} accepted as {allocation.number}.",
+        reason=reason,
         details={"allocation": allocation.pk},
     )
-    tell_chair(pitch.round, f"{pitch.team} accepted {total} for {pitch}")
+    tell_deciders(pitch, f"{pitch.team} accepted {total} for {pitch}")
     return allocation
 
 
 @transaction.atomic
 def offer_decline(*, actor: User, offer: Offer, reason: str) -> Offer:
-    """Decline an offer; its money stays in the round.
+    """Decline an offer; its money stays in the round, for its waitlist.
 
     Raises NotAllowed, WrongState, Refused (expired, reason_missing).
     """
@@ -67,11 +74,12 @@ def offer_decline(*, actor: User, offer: Offer, reason: str) -> Offer:
     reason = reason.strip()
     if not reason:
         raise Refused("Say why; the committee learns from it.", code="reason_missing", field="reason")
-    _answer(actor, offer, OfferState.DECLINED, "offer.decline", reason)
+    offer_end(actor=actor, offer=offer, to=OfferState.DECLINED, verb="offer.decline", reason=reason)
     pitch_move(
         actor=actor, pitch=offer.pitch, to=PitchState.DECLINED, verb="pitch.decline", reason=f"By the team: {reason}"
     )
-    tell_chair(offer.pitch.round, f"{offer.pitch.team} declined the offer for {offer.pitch}", reason)
+    tell_deciders(offer.pitch, f"{offer.pitch.team} declined the offer for {offer.pitch}", reason)
+    waitlist_promote(actor=system_user(), round_=offer.pitch.round)
     return offer
 
 
@@ -88,10 +96,11 @@ def _expire(actor: User, offer: Offer, now: datetime) -> bool:
     if offer.state != OfferState.OPEN or offer.expires_at > now:
         return False
     reason = f"No answer until {offer.expires_at:%Y-%m-%d %H:%M} UTC."
-    _answer(actor, offer, OfferState.EXPIRED, "offer.expire", reason)
+    offer_end(actor=actor, offer=offer, to=OfferState.EXPIRED, verb="offer.expire", reason=reason)
     pitch_move(actor=actor, pitch=offer.pitch, to=PitchState.LAPSED, verb="pitch.lapse", reason=reason)
     tell_team(offer.pitch, f"The offer for {offer.pitch} has expired", reason)
-    tell_chair(offer.pitch.round, f"The offer for {offer.pitch} has expired", reason)
+    tell_deciders(offer.pitch, f"The offer for {offer.pitch} has expired", reason)
+    waitlist_promote(actor=actor, round_=offer.pitch.round)
     return True
 
 
@@ -103,8 +112,3 @@ def _answerable(actor: User, offer: Offer) -> Offer:
     if offer.expires_at <= datetime.now(UTC):
         raise Refused("This offer has expired.", code="expired")
     return offer
-
-
-def _answer(actor: User, offer: Offer, state: OfferState, verb: str, reason: str) -> None:
-    offer.answered_by, offer.answered_at, offer.answer_reason = actor, datetime.now(UTC), reason
-    offer_move(actor=actor, offer=offer, to=state, verb=verb, reason=reason)

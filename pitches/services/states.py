@@ -1,9 +1,19 @@
-"""The one door through which rounds, pitches and offers change state: checked, stored, written into the history."""
+"""The one door through which rounds, pitches, offers and counter-offers change state: checked, stored, recorded."""
 
 from typing import Any
 
-from pitches.models import Offer, Pitch, Round
-from pitches.transitions import OFFER_MOVES, PITCH_MOVES, ROUND_MOVES, OfferState, PitchState, RoundState, require_move
+from pitches.models import Counter, Offer, Pitch, Round
+from pitches.transitions import (
+    COUNTER_MOVES,
+    OFFER_MOVES,
+    PITCH_MOVES,
+    ROUND_MOVES,
+    CounterState,
+    OfferState,
+    PitchState,
+    RoundState,
+    require_move,
+)
 from teams.models import User
 from teams.services import audit_record
 
@@ -41,10 +51,27 @@ def offer_move(
     _record(actor, verb, offer, before, to, reason, details)
 
 
+def counter_move(
+    *,
+    actor: User,
+    counter: Counter,
+    to: CounterState,
+    verb: str,
+    reason: str = "",
+    details: dict[str, Any] | None = None,
+) -> None:
+    """Move a locked counter-offer to a state and save it whole. Raises WrongState."""
+    before = counter.state
+    require_move(COUNTER_MOVES, before, to, "The counter-offer")
+    counter.state = to
+    counter.save()
+    _record(actor, verb, counter, before, to, reason, details)
+
+
 def _record(
     actor: User,
     verb: str,
-    target: Round | Pitch | Offer,
+    target: Round | Pitch | Offer | Counter,
     before: str,
     to: str,
     reason: str,

@@ -11,9 +11,9 @@ from django.utils.safestring import SafeString
 
 from ledger.money import plain, show
 from pitches.diff import GONE, NEW, Piece
-from pitches.models import Offer, Pitch, Round
+from pitches.models import Counter, Offer, Pitch, Round
 from pitches.quotes import in_cents
-from pitches.transitions import OfferState, PitchState, RoundState
+from pitches.transitions import CounterState, OfferState, PitchState, RoundState
 
 register = template.Library()
 
@@ -35,12 +35,18 @@ CHIPS: dict[type[Model], dict[str, str]] = {
         OfferState.DECLINED: "no",
         OfferState.EXPIRED: "no",
     },
+    Counter: {
+        CounterState.OPEN: "wait",
+        CounterState.ACCEPTED: "ok",
+        CounterState.REFUSED: "no",
+        CounterState.LAPSED: "no",
+    },
 }
 
 
 @register.simple_tag
-def state(thing: Round | Pitch | Offer) -> SafeString:
-    """Write the state of a round, pitch or offer as a chip."""
+def state(thing: Round | Pitch | Offer | Counter) -> SafeString:
+    """Write the state of a round, pitch, offer or counter-offer as a chip."""
     look = CHIPS[type(thing)].get(thing.state, "")
     return format_html('<span class="chip {}">{}</span>', look, thing.get_state_display())
 

@@ -1,9 +1,12 @@
-"""The offer: what was asked, what is awarded, what accepting does."""
+"""The offer: what was asked, what is awarded, what accepting does, and the exchange when it is countered."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST
@@ -11,61 +14,132 @@ from django.views.decorators.http import require_POST
 from ledger.models import Tier
 from pitches import services
 from pitches.forms.answers import WhyForm
-from pitches.models import Offer
+from pitches.forms.offers import CounterForm
+from pitches.models import Counter, Offer
+from pitches.room import ZERO
+from pitches.selectors.offers import Lines, counter_waiting, limits_of, lines_of, offers_whole, thread_of
 from pitches.selectors.rounds import round_money
 from pitches.transitions import OfferState
-from teams.access import UserRequest, find_or_404, members_only
+from teams.access import UserRequest, members_only, visible_or_404
 from teams.errors import Refused
 from teams.forms import form_refuse, form_status
 
+OFFER = "pitches:offer"
+WITHDRAW_ID = "withdraw_%s"
+"""The page has two forms with a reason: each control keeps an id of its own."""
+
 
 def _offer(request: UserRequest, pk: int) -> Offer:
-    offers = Offer.objects.select_related(
-        "pitch__team__business_unit", "pitch__round__pool", "revision", "decision", "answered_by", "allocation"
-    )
-    return find_or_404(offers, request.user, "pitches.view_offer", pitch_id=pk)
+    offer = offers_whole(Offer.objects.filter(pitch_id=pk)).order_by("-pk").first()
+    if offer is None:
+        raise Http404
+    return visible_or_404(request.user, "pitches.view_offer", offer)
+
+
+@dataclass(frozen=True, slots=True)
+class TierRow:
+    """One tier of an offer: asked, awarded and, where a counter-offer waits, countered, in USD."""
+
+    tier: Tier
+    asked: Decimal
+    awarded: Decimal
+    countered: Decimal | None
+
+    @property
+    def difference(self) -> Decimal:
+        """Return what the last word differs from the one before it: countered from awarded, else awarded from asked."""
+        return self.awarded - self.asked if self.countered is None else self.countered - self.awarded
+
+
+def tier_rows(offer: Offer, countered: Lines | None) -> list[TierRow]:
+    """Return the tiers of an offer and of a counter-offer side by side, in the order of tiers."""
+    lines = {Tier(line.tier): line for line in offer.lines.all()}
+    extra = countered or {}
+    return [
+        TierRow(
+            tier=tier,
+            asked=lines[tier].asked if tier in lines else ZERO,
+            awarded=lines[tier].awarded if tier in lines else ZERO,
+            countered=None if countered is None else countered.get(tier, ZERO),
+        )
+        for tier in Tier
+        if tier in lines or tier in extra
+    ]
+
+
+def together(rows: list[TierRow]) -> dict[str, Decimal]:
+    """Return the sums of the columns of `tier_rows`, in USD."""
+    return {
+        "asked": sum((row.asked for row in rows), ZERO),
+        "awarded": sum((row.awarded for row in rows), ZERO),
+        "countered": sum((row.countered or ZERO for row in rows), ZERO),
+        "difference": sum((row.difference for row in rows), ZERO),
+    }
 
 
 @members_only
 def offer_page(request: UserRequest, pk: int) -> HttpResponse:
-    """Show the offer for a pitch."""
-    return _page(request, _offer(request, pk), WhyForm())
+    """Show the newest offer for a pitch."""
+    return _page(request, _offer(request, pk))
 
 
-def _page(request: UserRequest, offer: Offer, form: WhyForm) -> HttpResponse:
-    order = {tier.value: place for place, tier in enumerate(Tier)}
-    lines = sorted(offer.lines.all(), key=lambda line: order[line.tier])
-    awarded = sum((line.awarded for line in lines), Decimal(0))
-    money = round_money(offer.pitch.round)
+def _counter_form(offer: Offer, data: Any = None) -> CounterForm:
+    lines = list(offer.lines.all())
+    asked = {Tier(line.tier): line.asked for line in lines}
+    return CounterForm(data, asked=asked, offered=lines_of(lines), limits=limits_of(offer))
+
+
+def _page(
+    request: UserRequest,
+    offer: Offer,
+    *,
+    decline: WhyForm | None = None,
+    withdraw: WhyForm | None = None,
+    counter: CounterForm | None = None,
+) -> HttpResponse:
+    waiting = counter_waiting(offer)
+    rows = tier_rows(offer, lines_of(waiting.lines.all()) if waiting is not None else None)
+    money, sums = round_money(offer.pitch.round), together(rows)
+    can_answer = request.user.has_perm("pitches.answer_offer", offer)
+    is_open = offer.state == OfferState.OPEN and offer.expires_at > timezone.now()
+    if counter is None and is_open and can_answer and waiting is None:
+        counter = _counter_form(offer)
     context = {
         "offer": offer,
         "pitch": offer.pitch,
-        "lines": lines,
-        "opened": [line for line in lines if line.awarded > 0],
-        "asked": sum((line.asked for line in lines), Decimal(0)),
-        "awarded": awarded,
-        "difference": awarded - sum((line.asked for line in lines), Decimal(0)),
+        "rows": rows,
+        "sums": sums,
+        "opened": [row for row in rows if row.awarded > 0],
+        "waiting": waiting,
+        "thread": thread_of(offer.pitch),
         "money": money,
-        "pool_after": money.in_pool - awarded,
-        "is_open": offer.state == OfferState.OPEN and offer.expires_at > timezone.now(),
-        "can_answer": request.user.has_perm("pitches.answer_offer", offer),
-        "form": form,
+        "pool_after": money.in_pool - sums["awarded"],
+        "is_open": is_open,
+        "can_answer": can_answer,
+        "decline": decline or WhyForm(),
+        "withdraw": withdraw or WhyForm(auto_id=WITHDRAW_ID),
+        "counter": counter,
     }
-    return render(request, "pitches/offer.html", context, status=form_status(form))
+    refused = [form_status(form) for form in (decline, withdraw, counter) if form is not None]
+    return render(request, "pitches/offer.html", context, status=max(refused, default=200))
 
 
 @members_only
 @require_POST
 def offer_accept(request: UserRequest, pk: int) -> HttpResponse:
-    """Accept the offer."""
+    """Accept the offer that the page showed."""
     offer = _offer(request, pk)
+    shown = request.POST.get("offer", str(offer.pk))
+    if shown != str(offer.pk):
+        messages.error(request, "The offer has changed since you opened the page. This is how it stands now.")
+        return redirect(OFFER, pk)
     try:
         allocation = services.offer_accept(actor=request.user, offer=offer)
     except Refused as error:
         messages.error(request, error.message)
-        return redirect("pitches:offer", pk)
+        return redirect(OFFER, pk)
     messages.success(request, f"Accepted: {allocation.number} is yours. Issue a key to begin.")
-    return redirect("pitches:offer", pk)
+    return redirect(OFFER, pk)
 
 
 @members_only
@@ -74,12 +148,56 @@ def offer_decline(request: UserRequest, pk: int) -> HttpResponse:
     """Decline the offer with a reason."""
     offer = _offer(request, pk)
     form = WhyForm(request.POST)
-    if form.is_valid():
-        try:
-            services.offer_decline(actor=request.user, offer=offer, reason=form.cleaned_data["reason"])
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            messages.success(request, "Declined. The committee has been told.")
-            return redirect("pitches:offer", pk)
-    return _page(request, offer, form)
+    if form.is_valid() and _tried(
+        form, lambda: services.offer_decline(actor=request.user, offer=offer, reason=form.cleaned_data["reason"])
+    ):
+        messages.success(request, "Declined. The committee has been told.")
+        return redirect(OFFER, pk)
+    return _page(request, offer, decline=form)
+
+
+@members_only
+@require_POST
+def offer_counter(request: UserRequest, pk: int) -> HttpResponse:
+    """Counter the offer with other lines and a message."""
+    offer = _offer(request, pk)
+    form = _counter_form(offer, request.POST)
+    if form.is_valid() and _tried(
+        form,
+        lambda: services.counter_make(
+            actor=request.user, offer=offer, lines=form.lines(), message=form.cleaned_data["message"]
+        ),
+    ):
+        messages.success(request, "Countered. The committee has been told; the offer stays open meanwhile.")
+        return redirect(OFFER, pk)
+    return _page(request, offer, counter=form)
+
+
+@members_only
+@require_POST
+def counter_withdraw(request: UserRequest, pk: int, counter: int) -> HttpResponse:
+    """Take a counter-offer back."""
+    offer = _offer(request, pk)
+    found = next((one for one in offer.counters.all() if one.pk == counter), None)
+    if found is None:
+        raise Http404
+    return _withdraw(request, offer, found)
+
+
+def _withdraw(request: UserRequest, offer: Offer, counter: Counter) -> HttpResponse:
+    form = WhyForm(request.POST, auto_id=WITHDRAW_ID)
+    if form.is_valid() and _tried(
+        form, lambda: services.counter_withdraw(actor=request.user, counter=counter, reason=form.cleaned_data["reason"])
+    ):
+        messages.success(request, "Taken back. The offer is open as it was.")
+        return redirect(OFFER, offer.pitch_id)
+    return _page(request, offer, withdraw=form)
+
+
+def _tried(form: WhyForm | CounterForm, work: Callable[[], object]) -> bool:
+    try:
+        work()
+    except Refused as error:
+        form_refuse(form, error)
+        return False
+    return True

@@ -11,6 +11,7 @@ from pitches import services
 from pitches.forms.answers import NewPitchForm, WhyForm
 from pitches.models import Pitch, PitchRevision
 from pitches.selectors.lists import next_step, with_ask
+from pitches.selectors.offers import offer_of
 from pitches.selectors.pitches import (
     history_shown,
     pitches_of_teams,
@@ -79,7 +80,7 @@ def _page(request: UserRequest, pitch: Pitch, form: WhyForm) -> HttpResponse:
     context = {
         "pitch": pitch,
         "next": next_step(pitch),
-        "offer": getattr(pitch, "offer", None),
+        "offer": offer_of(pitch),
         "decision": pitch.decision if pitch.round.state in DECISIONS_PUBLIC and hasattr(pitch, "decision") else None,
         "revisions": revisions_of(pitch),
         "history": history_shown(pitch),

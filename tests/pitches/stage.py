@@ -240,7 +240,14 @@ class Stage:
         return services.offer_accept(actor=self.company.ana, offer=offer)
 
 
-def open_stage(company: Company, *, cap: str = "10000", funded: str = "50000") -> Stage:
+def open_stage(
+    company: Company,
+    *,
+    cap: str = "10000",
+    funded: str = "50000",
+    team_cap: Decimal | None = None,
+    frontier_cap: Decimal | None = None,
+) -> Stage:
     """Fund the year, prepare a round with its committee and open it."""
     year_fund(actor=company.system, amount=usd(funded), reason="Budget of the year")
     models = models_add(company.system)
@@ -251,7 +258,13 @@ def open_stage(company: Company, *, cap: str = "10000", funded: str = "50000") -
         calendar=calendar(),
         starts_on=today(),
         months=6,
-        rules=Rules(reserve_share=Decimal("0.1"), hurdle=Decimal("1.2"), quorum=3),
+        rules=Rules(
+            reserve_share=Decimal("0.1"),
+            hurdle=Decimal("1.2"),
+            quorum=3,
+            team_cap=team_cap,
+            frontier_cap=frontier_cap,
+        ),
     )
     members = [company.gil, company.dee, company.eli, company.fay]
     for member in members:
