@@ -210,6 +210,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "PitchStateEnum": "pitches.transitions.PitchState",
         "RoundStateEnum": "pitches.transitions.RoundState",
+        "OfferStateEnum": "pitches.transitions.OfferState",
+        "CounterStateEnum": "pitches.transitions.CounterState",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from pitches import api
+from pitches import api, api_offers
 from pitches.views import editor, offers, pitches, rounds
 
 app_name = "pitches"
@@ -22,6 +22,12 @@ urlpatterns: list[URLPattern] = [
     path("pitches/<int:pk>/offer/decline/", offers.offer_decline, name="offer_decline"),
     path("pitches/<int:pk>/offer/counter/", offers.offer_counter, name="offer_counter"),
     path("pitches/<int:pk>/offer/counter/<int:counter>/withdraw/", offers.counter_withdraw, name="counter_withdraw"),
+    path("api/v1/offers/", api_offers.OfferList.as_view(), name="api_offers"),
+    path("api/v1/offers/<int:pk>/", api_offers.OfferDetail.as_view(), name="api_offer"),
+    path("api/v1/offers/<int:pk>/accept/", api_offers.OfferAccept.as_view(), name="api_offer_accept"),
+    path("api/v1/offers/<int:pk>/decline/", api_offers.OfferDecline.as_view(), name="api_offer_decline"),
+    path("api/v1/offers/<int:pk>/counter/", api_offers.OfferCounter.as_view(), name="api_offer_counter"),
+    path("api/v1/offers/<int:pk>/answer/", api_offers.CounterAnswer.as_view(), name="api_counter_answer"),
     path("api/v1/rounds/", api.RoundList.as_view(), name="api_rounds"),
     path("api/v1/rounds/<int:pk>/", api.RoundDetail.as_view(), name="api_round"),
     path("api/v1/pitches/", api.PitchList.as_view(), name="api_pitches"),
