@@ -5,6 +5,7 @@ and everything else are pages.
 """
 
 import os
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -23,6 +24,7 @@ from allocations.gateway.app import application as gateway  # noqa: E402
 from allocations.sandbox.app import application as sandbox  # noqa: E402
 
 METERING = "/api/v1/metering/"
+ATTACHMENTS = re.compile(r"/(?:api/v1/)?pitches/\d+/attachments/")
 health = Health(gateway.operation.fault)
 
 
@@ -45,13 +47,20 @@ def chosen(path: str) -> Application:
     return limited_pages
 
 
-async def limited_pages(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with a page, unless the request's body is larger than any form of ours.
+def most_bytes(path: str) -> int:
+    """Return how large a request's body may be.
 
-    A call from outside may bring the provider's request along, which is as large as the gateway allows.
+    A call from outside may bring the provider's request along, which is as large as the gateway allows; a file of a
+    pitch may be somewhat too large, so that the page can say so.
     """
-    is_call = scope["path"].startswith(METERING)
-    most = settings.GATEWAY_REQUEST_BYTES if is_call else settings.PAGE_REQUEST_BYTES
+    if path.startswith(METERING):
+        return settings.GATEWAY_REQUEST_BYTES
+    return settings.ATTACHMENT_REQUEST_BYTES if ATTACHMENTS.fullmatch(path) else settings.PAGE_REQUEST_BYTES
+
+
+async def limited_pages(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with a page, unless the request's body is larger than any form of ours."""
+    most = most_bytes(scope["path"])
     length = dict(scope["headers"]).get(b"content-length", b"0")
     if length.isdigit() and int(length) > most:
         await answer_json(send, 413, {"detail": f"A request may have at most {most} bytes."})

@@ -41,8 +41,10 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_HTTPS else N
 SECURE_HSTS_SECONDS = env.number("HSTS_SECONDS", 31_536_000, least=0, most=63_072_000) if IS_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_HTTPS
 X_FRAME_OPTIONS = "DENY"
-# Pages take forms, not files; the gateway has a limit of its own, and so has the metering API.
+# Pages take forms; the gateway has a limit of its own, and so has the metering API.
 PAGE_REQUEST_BYTES = 2 * 1024 * 1024
+# A file of a pitch has at most 5 MB (pitches/attachments.py); one of up to this size is refused in words.
+ATTACHMENT_REQUEST_BYTES = 16 * 1024 * 1024
 
 # --- Applications -----------------------------------------------------------------------------
 INSTALLED_APPS = [

@@ -106,6 +106,12 @@ def sits_for_pitch(user: Person, target: Any) -> bool:
     return not is_conflicted(user, target.pitch)
 
 
+@Predicate
+def sits_recused(user: Person, target: Any) -> bool:
+    """Say whether somebody sits in the committee and must stay away from this pitch."""
+    return bool(has_seat(user, target)) and bool(has_conflict(user, target))
+
+
 unconflicted_member = has_seat & ~has_conflict
 
 allow("pitches", is_committee | is_platform_admin | is_auditor)
@@ -122,6 +128,10 @@ allow("pitches.view_pitch", is_member | is_unit_head | (is_submitted & (is_finan
 allow("pitches.change_pitch", is_member)
 allow("pitches.submit_pitch", is_lead)
 allow("pitches.withdraw_pitch", is_lead)
+
+allow("pitches.view_thread", is_member | (is_submitted & ~sits_recused & (has_seat | is_finance | is_auditor)))
+allow("pitches.ask_question", is_submitted & unconflicted_member)
+allow("pitches.answer_question", is_member)
 
 allow("pitches.declare_conflict", has_seat)
 allow("pitches.judge_conflict", has_chair & ~has_conflict)

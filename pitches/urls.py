@@ -2,8 +2,8 @@
 
 from django.urls import URLPattern, path
 
-from pitches import api, api_offers
-from pitches.views import editor, offers, pitches, rounds
+from pitches import api, api_folder, api_offers
+from pitches.views import attachments, editor, offers, pitches, rounds, similar, thread
 
 app_name = "pitches"
 urlpatterns: list[URLPattern] = [
@@ -28,9 +28,28 @@ urlpatterns: list[URLPattern] = [
     path("api/v1/offers/<int:pk>/decline/", api_offers.OfferDecline.as_view(), name="api_offer_decline"),
     path("api/v1/offers/<int:pk>/counter/", api_offers.OfferCounter.as_view(), name="api_offer_counter"),
     path("api/v1/offers/<int:pk>/answer/", api_offers.CounterAnswer.as_view(), name="api_counter_answer"),
+    path("pitches/<int:pk>/attachments/", attachments.attachments_page, name="attachments"),
+    path("pitches/<int:pk>/attachments/<int:attachment>/", attachments.attachment_download, name="attachment"),
+    path(
+        "pitches/<int:pk>/attachments/<int:attachment>/remove/",
+        attachments.attachment_remove,
+        name="attachment_remove",
+    ),
+    path("pitches/<int:pk>/questions/", thread.questions_page, name="questions"),
+    path("pitches/<int:pk>/similar/", similar.similar_part, name="similar"),
     path("api/v1/rounds/", api.RoundList.as_view(), name="api_rounds"),
     path("api/v1/rounds/<int:pk>/", api.RoundDetail.as_view(), name="api_round"),
     path("api/v1/pitches/", api.PitchList.as_view(), name="api_pitches"),
     path("api/v1/pitches/<int:pk>/", api.PitchDetail.as_view(), name="api_pitch"),
     path("api/v1/pitches/<int:pk>/submit/", api.PitchSubmit.as_view(), name="api_submit"),
+    path("api/v1/pitches/search/", api_folder.PitchSearch.as_view(), name="api_search"),
+    path("api/v1/pitches/<int:pk>/copy/", api_folder.PitchCopy.as_view(), name="api_copy"),
+    path("api/v1/pitches/<int:pk>/similar/", api_folder.PitchSimilar.as_view(), name="api_similar"),
+    path("api/v1/pitches/<int:pk>/questions/", api_folder.QuestionList.as_view(), name="api_questions"),
+    path("api/v1/pitches/<int:pk>/attachments/", api_folder.AttachmentList.as_view(), name="api_attachments"),
+    path(
+        "api/v1/pitches/<int:pk>/attachments/<int:attachment>/",
+        api_folder.AttachmentDetail.as_view(),
+        name="api_attachment",
+    ),
 ]

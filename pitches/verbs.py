@@ -33,4 +33,9 @@ VERBS = {
     "counter.countered": "Answered with other lines",
     "counter.withdrawn": "Withdrawn",
     "counter.lapsed": "Lapsed with its offer",
+    "attachment.add": "File attached",
+    "attachment.remove": "File taken away",
+    "thread.question": "Question asked",
+    "thread.follow_up": "Question followed up",
+    "thread.answer": "Question answered",
 }

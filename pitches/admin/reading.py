@@ -11,12 +11,15 @@ from pitches import services
 from pitches.access import may
 from pitches.admin.pages import done, page, pitch_or_404
 from pitches.forms.committee import ConflictForm, NoteForm, ReviewForm
-from pitches.models import Expertise, Pitch, Review
+from pitches.models import Expertise, Pitch, PitchRevision, Review
 from pitches.selectors.conflicts import recusals_standing, rule_reason
+from pitches.selectors.earlier import earlier_shown
 from pitches.selectors.pitches import revision_whole, revisions_of
 from pitches.selectors.revisions import checklist_of, quote_kept
 from pitches.selectors.scores import reviews_shown_to
+from pitches.selectors.similar import Match, pitches_similar, words_of_revision
 from pitches.transitions import COMMITTEE_AT_WORK, PitchState, RoundState
+from pitches.views.thread import thread_context
 from teams.access import UserRequest
 from teams.errors import Refused
 from teams.forms import form_refuse, form_status
@@ -91,9 +94,17 @@ def _page(
         "can_declare": may_review and pitch.round.state in COMMITTEE_AT_WORK,
         "note_form": note_form,
         "conflict_form": conflict_form,
+        "earlier": earlier_shown(request.user, pitch),
+        "similar": _similar(request, pitch, revision) if may_review else [],
+        **(thread_context(request.user, pitch) if may_review else {}),
     }
     wrong = [one for one in (form, note_form, conflict_form) if one is not None]
     return page(request, "pitch.html", revision.title, context, max(form_status(one) for one in wrong))
+
+
+def _similar(request: UserRequest, pitch: Pitch, revision: PitchRevision) -> list[Match]:
+    besides = {pitch.pk, pitch.continues_id or 0}  # what it continues stands above
+    return pitches_similar(request.user, words_of_revision(revision), besides=besides)
 
 
 def _why(request: UserRequest, pitch: Pitch) -> str:

@@ -14,6 +14,7 @@ from pitches.forms.committee import JudgeForm, ReasonForm, RescheduleForm, Round
 from pitches.models import CommitteeSeat, Recusal, Round
 from pitches.selectors.conflicts import conflicted_ids, recusals_of
 from pitches.selectors.desk import desk_of
+from pitches.selectors.folder import open_questions
 from pitches.selectors.rounds import committee_of, round_money, seat_of
 from teams.access import UserRequest, visible_or_404
 from teams.errors import Refused
@@ -46,10 +47,15 @@ def desk(request: UserRequest, pk: int) -> HttpResponse:
 
 def _desk(request: UserRequest, round_: Round, form: ReasonForm) -> HttpResponse:
     seat = seat_of(request.user, round_)
+    desk = desk_of(request.user, round_)
+    # Of a pitch that the reader is recused from, not even the number of questions is read.
+    open_ones = open_questions(row.pitch.pk for row in desk.rows if not row.recused and seat is not None)
     context = {
         "round": round_,
         "tab": "desk",
-        "desk": desk_of(request.user, round_),
+        "desk": desk,
+        "open_questions": open_ones,
+        "open_count": sum(open_ones.values()),
         "money": round_money(round_),
         "reserve": available_in_reserve().amount if round_.state == "draft" else None,
         "seat": seat,

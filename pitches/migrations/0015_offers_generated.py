@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('allocations', '0014_token_alerts_generated'),
-        ('pitches', '0004_round_caps'),
+        ('pitches', '0010_folder'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

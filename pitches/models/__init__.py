@@ -15,10 +15,12 @@ from pitches.models.committee import (
 )
 from pitches.models.counter import Counter, CounterLine, CounterSide
 from pitches.models.decision import Decision, DecisionLine, Offer, OfferLine, Outcome
+from pitches.models.folder import Attachment, MessageKind, RevisionAttachment, ThreadMessage
 from pitches.models.pitch import LineItem, Milestone, Pitch, PitchRevision, QuoteLine
 from pitches.models.round import CommitteeSeat, Criterion, Round
 
 __all__ = [
+    "Attachment",
     "Ballot",
     "Choice",
     "CommitteeSeat",
@@ -30,6 +32,7 @@ __all__ = [
     "DecisionLine",
     "Expertise",
     "LineItem",
+    "MessageKind",
     "Milestone",
     "Offer",
     "OfferLine",
@@ -42,5 +45,7 @@ __all__ = [
     "RecusalState",
     "Review",
     "ReviewScore",
+    "RevisionAttachment",
     "Round",
+    "ThreadMessage",
 ]

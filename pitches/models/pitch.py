@@ -30,6 +30,9 @@ class Pitch(models.Model):
     draft_saved_at = models.DateTimeField(db_default=Now())
     current = models.OneToOneField("PitchRevision", models.PROTECT, null=True, related_name="current_of")
     return_note = models.TextField(blank=True, help_text="What the committee asked for when it returned the pitch.")
+    continues = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="continued_by", help_text="The earlier pitch."
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -39,6 +42,9 @@ class Pitch(models.Model):
             models.CheckConstraint(
                 condition=Q(state__in=["draft", "withdrawn"]) | Q(current__isnull=False),
                 name="pitch_submitted_has_revision",
+            ),
+            models.CheckConstraint(
+                condition=Q(continues=None) | Q(continues__lt=F("id")), name="pitch_continues_an_earlier_one"
             ),
         ]
         indexes: ClassVar = [
@@ -87,6 +93,11 @@ class PitchRevision(models.Model):
     compliance_note = models.TextField(blank=True)
     latency = models.CharField(max_length=10, choices=Latency)
     stop_behaviour = models.CharField(max_length=5, choices=StopBehaviour)
+    workflows = models.TextField(
+        db_default="",
+        editable=False,
+        help_text="Names of the line items, one a line, to be found by.",
+    )
     months = models.PositiveSmallIntegerField(help_text="The period that was priced.")
     rate_card_version = models.BigIntegerField(help_text="The rate card that the quote was made with.")
 

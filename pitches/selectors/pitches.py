@@ -2,7 +2,7 @@
 
 from django.db.models import Prefetch, Q, QuerySet
 
-from pitches.models import LineItem, Milestone, Pitch, PitchRevision, QuoteLine
+from pitches.models import LineItem, Milestone, Pitch, PitchRevision, QuoteLine, RevisionAttachment
 from pitches.transitions import PRIVATE_PITCH
 from teams.models import AuditEvent, Role
 from teams.selectors import Person, has_role, history_of, standing
@@ -36,7 +36,7 @@ def is_shown(pitch: Pitch) -> bool:
 
 
 def revision_whole(pitch: Pitch, number: int | None = None) -> PitchRevision | None:
-    """Return a revision (by default the current one) with its line items, milestones and quote in five queries."""
+    """Return a revision (by default the current one) with its items, milestones, quote and files in six queries."""
     revisions = (
         PitchRevision.objects.filter(pitch=pitch)
         .select_related("submitted_by", "sign_off")
@@ -44,6 +44,12 @@ def revision_whole(pitch: Pitch, number: int | None = None) -> PitchRevision | N
             Prefetch("line_items", LineItem.objects.order_by("position")),
             Prefetch("milestones", Milestone.objects.order_by("position")),
             Prefetch("quote_lines", QuoteLine.objects.order_by("pk")),
+            Prefetch(
+                "revision_attachments",
+                RevisionAttachment.objects.order_by("position")
+                .select_related("attachment")
+                .defer("attachment__content"),
+            ),
         )
     )
     if number is None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from ledger.models import Tier
 from ledger.money import show
 from pitches.diff import Change, Fact, facts_changed
-from pitches.models import LineItem, PitchRevision, QuoteLine
+from pitches.models import Attachment, LineItem, PitchRevision, QuoteLine
 from pitches.questions import CHECKLIST, Answer, Basis, Case
 from pitches.quotes import NOTHING, Quote, Range, in_cents
 
@@ -132,6 +132,10 @@ def facts_of(revision: PitchRevision) -> list[Fact]:
             for code, answer in revision.compliance.items()
         ),
         Fact("Explanation", revision.compliance_note),
+        *(
+            Fact(f"File {pin.attachment.name}", _file_words(pin.attachment))
+            for pin in revision.revision_attachments.all()
+        ),
         Fact("Ask over the period", show(asked_total(revision.quote_lines.all()))),
     ]
 
@@ -142,6 +146,11 @@ def _item_words(item: LineItem) -> str:
         f"({item.calls_min:,} to {item.calls_stretch:,}), {item.input_tokens:,} tokens in "
         f"({item.cached_tokens:,} cached), {item.output_tokens:,} out, {item.batch_percent} % can wait"
     )
+
+
+def _file_words(attachment: Attachment) -> str:
+    size = f"{attachment.size:,} bytes"
+    return f"{attachment.get_kind_display()}, {size}, SHA-256 begins with {attachment.digest}"
 
 
 def checklist_of(revision: PitchRevision) -> list[Fact]:

@@ -1,7 +1,9 @@
 """Every write of rounds, pitches, the committee's work and offers."""
 
+from pitches.services.attachments import attachment_add, attachment_remove
 from pitches.services.ballots import ballot_cast
 from pitches.services.conflicts import recusal_declare, recusal_dismiss, recusal_waive, seat_remove, seat_set
+from pitches.services.copying import pitch_copy
 from pitches.services.counters import (
     counter_accept,
     counter_answer,
@@ -35,6 +37,7 @@ from pitches.services.rounds import (
     voting_close,
     voting_open,
 )
+from pitches.services.thread import question_answer, question_ask
 from pitches.services.waitlist import waitlist_promote, waitlist_raise, waitlists_promote_due
 
 __all__ = [
@@ -42,6 +45,8 @@ __all__ = [
     "DraftConflict",
     "Mark",
     "Rules",
+    "attachment_add",
+    "attachment_remove",
     "ballot_cast",
     "counter_accept",
     "counter_answer",
@@ -54,11 +59,14 @@ __all__ = [
     "offer_decline",
     "offers_expire",
     "pitch_carry_over",
+    "pitch_copy",
     "pitch_create",
     "pitch_return",
     "pitch_submit",
     "pitch_take_in",
     "pitch_withdraw",
+    "question_answer",
+    "question_ask",
     "recusal_declare",
     "recusal_dismiss",
     "recusal_waive",

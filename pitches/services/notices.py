@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
+from django.db.models import Q
 from django.urls import reverse
 
-from pitches.models import Pitch, Round
+from pitches.models import MessageKind, Pitch, Round, ThreadMessage
 from pitches.selectors.conflicts import conflicted_ids, eligible_members
 from pitches.selectors.rounds import chairs_of, committee_of
 from pitches.transitions import PitchState
@@ -35,6 +36,14 @@ def tell_deciders(pitch: Pitch, title: str, body: str = "") -> None:
     seated = [seat for seat in committee_of(pitch.round) if seat.user_id in eligible]
     people = [seat.user for seat in seated if seat.is_chair] or [seat.user for seat in seated]
     _tell(people, title, body, reverse("admin:pitches_round_offers", args=[pitch.round_id]))
+
+
+def tell_askers(pitch: Pitch, question: int, title: str, body: str = "") -> None:
+    """Tell the members who asked a question or followed it up, those left out who have a conflict by now."""
+    asked = ThreadMessage.objects.filter(Q(pk=question) | Q(question=question)).exclude(kind=MessageKind.ANSWER)
+    eligible = eligible_members(pitch.round).get(pitch.pk, frozenset())
+    people = User.objects.filter(pk__in=asked.values("author"), is_active=True).order_by("pk")
+    _tell([one for one in people if one.pk in eligible], title, body, reverse("pitches:questions", args=[pitch.pk]))
 
 
 def tell_chair(round_: Round, title: str, body: str = "") -> None:

@@ -13,6 +13,7 @@ from pitches.models import LineItem, Milestone, Pitch, PitchRevision, QuoteLine,
 from pitches.questions import Basis, Case
 from pitches.quotes import Costs, NoModel, Quote
 from pitches.selectors.quotes import quote_now
+from pitches.services.attachments import attachments_pin, attachments_take_along
 from pitches.services.conflicts import recusals_find
 from pitches.services.locks import pitch_locked, round_locked
 from pitches.services.notices import tell_screeners, tell_team
@@ -34,16 +35,32 @@ class DraftConflict(Refused):
 
 
 @transaction.atomic
-def pitch_create(*, actor: User, round_: Round, team: Team, title: str) -> Pitch:
-    """Begin a draft for a team in an open round. Raises NotAllowed, WrongState, Refused (title_missing)."""
+def pitch_create(
+    *,
+    actor: User,
+    round_: Round,
+    team: Team,
+    title: str,
+    continues: Pitch | None = None,
+    copied_from: Pitch | None = None,
+) -> Pitch:
+    """Begin a draft for a team in an open round; `continues` names the earlier pitch whose work it goes on with.
+
+    Raises NotAllowed, WrongState, Refused (title_missing).
+    """
     require(actor, "pitches.add_pitch", team, message="Only people of the team pitch for it.")
     title = title.strip()
     if not 1 <= len(title) <= 120:
         raise Refused("Give it a title of 1 to 120 characters.", code="title_missing", field="title")
     round_ = round_locked(round_)
     _require_open(round_)
-    pitch = Pitch.objects.create(round=round_, team=team, owner=actor, title=title, draft={"title": title})
-    audit_record(actor=actor, verb="pitch.create", target=pitch, details={"round": round_.name, "team": team.name})
+    pitch = Pitch.objects.create(
+        round=round_, team=team, owner=actor, title=title, draft={"title": title}, continues=continues
+    )
+    details: dict[str, object] = {"round": round_.name, "team": team.name}
+    if copied_from is not None:
+        details |= {"copied_from": copied_from.pk, "continues": continues.pk if continues else None}
+    audit_record(actor=actor, verb="pitch.create", target=pitch, details=details)
     return pitch
 
 
@@ -89,6 +106,7 @@ def pitch_submit(*, actor: User, pitch: Pitch, content: PitchContent) -> PitchRe
         )
     quote = _quote(pitch.round, content)
     revision = _revision_create(actor, pitch, content, quote)
+    attachments_pin(revision)
     pitch.current = revision
     pitch.title = content.title
     pitch.return_note = ""
@@ -138,6 +156,7 @@ def _revision_create(actor: User, pitch: Pitch, content: PitchContent, quote: Qu
         compliance_note=content.compliance_note,
         latency=content.latency,
         stop_behaviour=content.stop_behaviour,
+        workflows="\n".join(item.workflow for item in content.items),
         months=quote.months,
         rate_card_version=quote.rate_card_version,
     )
@@ -251,6 +270,7 @@ def pitch_carry_over(*, actor: User, pitch: Pitch, round_: Round) -> Pitch:
     onward = Pitch.objects.create(
         round=target, team=pitch.team, owner=pitch.owner, title=pitch.title, draft=pitch.draft
     )
+    attachments_take_along(actor=actor, source=pitch, pitch=onward)
     audit_record(actor=actor, verb="pitch.create", target=onward, details={"continues": pitch.pk, "round": target.name})
     reason = f"Continued as {onward.number} in {target.name}."
     pitch_move(actor=actor, pitch=pitch, to=PitchState.WITHDRAWN, verb="pitch.withdraw", reason=reason)

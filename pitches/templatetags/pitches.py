@@ -13,6 +13,7 @@ from ledger.money import plain, show
 from pitches.diff import GONE, NEW, Piece
 from pitches.models import Counter, Offer, Pitch, Round
 from pitches.quotes import in_cents
+from pitches.selectors.similar import FOUND
 from pitches.transitions import CounterState, OfferState, PitchState, RoundState
 
 register = template.Library()
@@ -65,11 +66,13 @@ def deadline(moment: datetime, zone: str) -> SafeString:
 
 @register.filter
 def piece(value: Piece) -> str | SafeString:
-    """Write a run of words as it stayed, went or came; the words mark it for screen readers, not the colour alone."""
+    """Write a run of words as it stayed, went, came or was found; elements mark it, not the colour alone."""
     if value.kind == GONE:
         return format_html("<del>{}</del>", value.text)
     if value.kind == NEW:
         return format_html("<ins>{}</ins>", value.text)
+    if value.kind == FOUND:
+        return format_html("<mark>{}</mark>", value.text)
     return value.text
 
 

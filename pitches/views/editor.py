@@ -12,9 +12,12 @@ from pitches import services
 from pitches.forms.pitch import ROWS, PitchDraft, rows_add, rows_remove, typed_from
 from pitches.models import Pitch
 from pitches.quotes import NoModel
+from pitches.selectors.earlier import earlier_shown
 from pitches.selectors.quotes import quote_now
 from pitches.selectors.revisions import QuoteTable, quote_table
+from pitches.selectors.similar import pitches_similar, words_of_draft
 from pitches.transitions import EDITABLE_PITCH
+from pitches.views.attachments import attachments_context
 from pitches.views.pitches import is_too_late, pitch_or_404
 from teams.access import UserRequest, members_only
 from teams.errors import Refused
@@ -99,6 +102,11 @@ def _form(
         "missed": is_too_late(pitch),
         "can_submit": is_lead(request.user, pitch.team),
         "leads": list(leads_of(pitch.team)),
+        "earlier": earlier_shown(request.user, pitch),
+        "similar": pitches_similar(
+            request.user, words_of_draft(draft.typed), besides={pitch.pk, pitch.continues_id or 0}
+        ),
+        **attachments_context(pitch),
         **_quote(pitch, draft),
     }
     return render(request, "pitches/edit.html", context, status=422 if strict or refused else 200)

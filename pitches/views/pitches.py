@@ -8,8 +8,11 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
 from pitches import services
-from pitches.forms.answers import NewPitchForm, WhyForm
+from pitches.forms.answers import WhyForm
+from pitches.forms.copying import BeginForm, typed_last
 from pitches.models import Pitch, PitchRevision
+from pitches.selectors.earlier import earlier_shown
+from pitches.selectors.folder import thread_shown
 from pitches.selectors.lists import next_step, with_ask
 from pitches.selectors.offers import offer_of
 from pitches.selectors.pitches import (
@@ -21,6 +24,7 @@ from pitches.selectors.pitches import (
 )
 from pitches.selectors.revisions import changes_between, checklist_of, quote_kept
 from pitches.selectors.rounds import open_rounds
+from pitches.selectors.similar import LONGEST_SEARCH, pitches_found
 from pitches.transitions import DECISIONS_PUBLIC, EDITABLE_PITCH, WITHDRAWABLE_PITCH, RoundState
 from teams.access import UserRequest, find_or_404, members_only
 from teams.errors import Refused
@@ -35,7 +39,12 @@ def pitch_or_404(request: UserRequest, pk: int, permission: str = "pitches.view_
 
 @members_only
 def pitch_list(request: UserRequest) -> HttpResponse:
-    """Show the pitches of the reader's teams; with `?all`, or without a team, everything that they may see."""
+    """Show the pitches of the reader's teams; with `?all`, or without a team, everything that they may see.
+
+    With `?q` it shows what holds those words, of everything that the reader may know.
+    """
+    if request.GET.get("q", "").strip():
+        return _search(request, request.GET["q"].strip()[:LONGEST_SEARCH])
     has_team = teams_of(request.user).exists()
     everything = "all" in request.GET or not has_team
     pitches = with_ask((pitches_visible_to if everything else pitches_of_teams)(request.user))
@@ -49,22 +58,38 @@ def pitch_list(request: UserRequest) -> HttpResponse:
     return render(request, "pitches/pitches.html", context)
 
 
+def _search(request: UserRequest, text: str) -> HttpResponse:
+    context = {"q": text, "matches": pitches_found(request.user, text)}
+    return render(request, "pitches/search.html", context)
+
+
 @members_only
 def pitch_new(request: UserRequest) -> HttpResponse:
-    """Begin a draft."""
-    initial = {"round": request.GET.get("round", "")}
-    form = NewPitchForm(request.POST or None, user=request.user, initial=initial)
+    """Begin a draft, empty or from an earlier pitch."""
+    initial = {name: request.GET.get(name, "") for name in ("round", "source", "how") if request.GET.get(name)}
+    form = BeginForm(request.POST or None, user=request.user, initial={"how": "copy", **initial})
     if request.method == "POST" and form.is_valid():
-        said = form.cleaned_data
         try:
-            pitch = services.pitch_create(
-                actor=request.user, round_=said["round"], team=said["team"], title=said["title"]
-            )
+            pitch = _begin(request, form.cleaned_data)
         except Refused as error:
             form_refuse(form, error)
         else:
             return redirect("pitches:edit", pitch.pk)
     return render(request, "pitches/new.html", {"form": form}, status=form_status(form))
+
+
+def _begin(request: UserRequest, said: dict[str, Any]) -> Pitch:
+    source: Pitch | None = said.get("source")
+    where = {"round_": said["round"], "team": said["team"], "title": said["title"]}
+    if source is None:
+        return services.pitch_create(actor=request.user, **where)
+    return services.pitch_copy(
+        actor=request.user,
+        source=source,
+        typed=typed_last(source),
+        is_continuation=said.get("how") == "continue",
+        **where,
+    )
 
 
 @members_only
@@ -90,9 +115,18 @@ def _page(request: UserRequest, pitch: Pitch, form: WhyForm) -> HttpResponse:
         "leads": [] if leads else list(leads_of(pitch.team)),
         "onward": list(open_rounds().exclude(pk=pitch.round_id)) if inside and is_too_late(pitch) else [],
         "form": form,
+        "can_begin": inside and pitch.current_id is not None and open_rounds().exists(),
+        "earlier": earlier_shown(request.user, pitch),
+        **_thread(request, pitch),
         **(revision_context(revision) if revision else {}),
     }
     return render(request, "pitches/pitch.html", context, status=form_status(form))
+
+
+def _thread(request: UserRequest, pitch: Pitch) -> dict[str, Any]:
+    thread = thread_shown(request.user, pitch) if pitch.current_id is not None else None
+    answers = is_member(request.user, pitch.team) and pitch.round.state not in DECISIONS_PUBLIC
+    return {"thread": thread, "answers": answers, "open_count": sum(1 for question in thread or [] if question.is_open)}
 
 
 def revision_context(revision: PitchRevision) -> dict[str, Any]:

@@ -311,6 +311,12 @@ def test_the_schema_names_every_endpoint_and_the_one_shape_of_error(company: Com
         "/api/v1/pitches/",
         "/api/v1/pitches/{id}/",
         "/api/v1/pitches/{id}/submit/",
+        "/api/v1/pitches/{id}/attachments/",
+        "/api/v1/pitches/{id}/attachments/{attachment}/",
+        "/api/v1/pitches/{id}/copy/",
+        "/api/v1/pitches/{id}/questions/",
+        "/api/v1/pitches/{id}/similar/",
+        "/api/v1/pitches/search/",
     }
     get = schema["paths"]["/api/v1/entries/"]["get"]
     assert {one["name"] for one in get["parameters"]} == {"cursor", "limit", "from", "to", "kind", "account"}

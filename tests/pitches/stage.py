@@ -235,6 +235,16 @@ class Stage:
         self.now()
         return list(Offer.objects.filter(pitch__in=pitches).order_by("pk"))
 
+    def following(self) -> Round:
+        """Open another round with the same committee."""
+        gil = self.company.gil
+        round_ = services.round_create(
+            actor=gil, name="Q2", cap=usd("5000"), calendar=calendar(), starts_on=today(), months=3
+        )
+        for member in self.members:
+            services.seat_set(actor=gil, round_=round_, user=member, is_chair=member == gil)
+        return services.round_open(actor=gil, round_=round_, reason="The second quarter")
+
     def accepted(self, offer: Offer) -> Allocation:
         """Accept an offer as Ana."""
         return services.offer_accept(actor=self.company.ana, offer=offer)

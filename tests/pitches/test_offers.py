@@ -260,7 +260,7 @@ class TestTheTeamsPage:
             ["Standard", "$2,400.00", "$2,000.00", "$3,000.00", "$1,000.00"],
             ["Together", "$2,400.00", "$2,000.00", "$3,000.00", "$1,000.00"],
         ]
-        assert "A second desk joins." in page_of(page).one("ol", class_="timeline thread").text
+        assert "A second desk joins." in page_of(page).one("ol", class_="timeline exchange").text
         assert_readable(page)
 
     @pytest.mark.parametrize(
