@@ -34,6 +34,7 @@ class PitchState(models.TextChoices):
     WAITLISTED = "waitlisted", "Waitlisted"
     WITHDRAWN = "withdrawn", "Withdrawn"
     LAPSED = "lapsed", "Lapsed"
+    DEFERRED = "deferred", "Deferred"
 
 
 class OfferState(models.TextChoices):
@@ -81,6 +82,7 @@ PITCH_MOVES: Moves = {
             PitchState.OFFERED,
             PitchState.DECLINED,
             PitchState.WAITLISTED,
+            PitchState.DEFERRED,
             PitchState.RETURNED,
             PitchState.WITHDRAWN,
         }
@@ -91,6 +93,8 @@ PITCH_MOVES: Moves = {
     PitchState.DECLINED: frozenset(),
     PitchState.WITHDRAWN: frozenset(),
     PitchState.LAPSED: frozenset(),
+    # Not judged for want of a quorum: it can go on in another round.
+    PitchState.DEFERRED: frozenset({PitchState.WITHDRAWN}),
 }
 
 OFFER_MOVES: Moves = {
@@ -108,6 +112,8 @@ COUNTER_MOVES: Moves = {
 
 EDITABLE_PITCH = frozenset({PitchState.DRAFT, PitchState.RETURNED})
 """The team can still type."""
+CONTINUABLE_PITCH = EDITABLE_PITCH | {PitchState.DEFERRED}
+"""The team can take it to another round."""
 PRIVATE_PITCH = frozenset({PitchState.DRAFT})
 """Nobody outside the team has been shown it."""
 WITHDRAWABLE_PITCH = frozenset(state for state, after in PITCH_MOVES.items() if PitchState.WITHDRAWN in after)

@@ -3,6 +3,20 @@
 What must hold across rows is kept by `pitches/sql/pitches.sql`.
 """
 
+from pitches.models.choice import (
+    Adoption,
+    Force,
+    OptionLine,
+    OptionOrigin,
+    Override,
+    OverrideCategory,
+    PitchOption,
+    ReasonCode,
+    ResolvedClaim,
+    Result,
+    Selection,
+    SelectionKind,
+)
 from pitches.models.committee import (
     Ballot,
     Choice,
@@ -20,6 +34,7 @@ from pitches.models.pitch import LineItem, Milestone, Pitch, PitchRevision, Quot
 from pitches.models.round import CommitteeSeat, Criterion, Round
 
 __all__ = [
+    "Adoption",
     "Attachment",
     "Ballot",
     "Choice",
@@ -31,21 +46,32 @@ __all__ = [
     "Decision",
     "DecisionLine",
     "Expertise",
+    "Force",
     "LineItem",
     "MessageKind",
     "Milestone",
     "Offer",
     "OfferLine",
+    "OptionLine",
+    "OptionOrigin",
     "Outcome",
+    "Override",
+    "OverrideCategory",
     "Pitch",
+    "PitchOption",
     "PitchRevision",
     "QuoteLine",
+    "ReasonCode",
     "Recusal",
     "RecusalKind",
     "RecusalState",
+    "ResolvedClaim",
+    "Result",
     "Review",
     "ReviewScore",
     "RevisionAttachment",
     "Round",
+    "Selection",
+    "SelectionKind",
     "ThreadMessage",
 ]

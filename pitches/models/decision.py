@@ -21,6 +21,7 @@ class Outcome(models.TextChoices):
     FUND = "fund", "Fund"
     WAITLIST = "waitlist", "Waitlist"
     DECLINE = "decline", "Decline"
+    DEFER = "defer", "Defer"
 
 
 class Decision(models.Model):
