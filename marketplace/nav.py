@@ -94,6 +94,7 @@ def _finance(user: User, link: Any) -> list[Link]:
         link("Invoices", "ledger:invoices", count=invoices_waiting_count()),
         *reports,
         link("Unsettled holds", "allocations:unsettled", count=unsettled_count()),
+        *([link("Resolved claims", "pitches:claims")] if user.has_perm("pitches.view_claims") else []),
     ]
 
 

@@ -3,12 +3,18 @@
 from django.urls import URLPattern, path
 
 from pitches import api, api_folder, api_offers
-from pitches.views import attachments, editor, offers, pitches, rounds, similar, thread
+from pitches.views import attachments, claims, editor, offers, pitches, results, rounds, similar, thread
 
 app_name = "pitches"
 urlpatterns: list[URLPattern] = [
     path("rounds/", rounds.round_list, name="rounds"),
     path("rounds/<int:pk>/", rounds.round_page, name="round"),
+    path("rounds/<int:pk>/results/", results.results, name="results"),
+    path("rounds/<int:pk>/results.csv", results.results_csv, name="results_csv"),
+    path("rounds/<int:pk>/results.json", results.results_json, name="results_json"),
+    path("rounds/claims/", claims.claims, name="claims"),
+    path("rounds/claims.csv", claims.claims_csv, name="claims_csv"),
+    path("rounds/claims/new/", claims.claim_new, name="claim_new"),
     path("pitches/", pitches.pitch_list, name="pitches"),
     path("pitches/new/", pitches.pitch_new, name="new"),
     path("pitches/<int:pk>/", pitches.pitch_page, name="pitch"),

@@ -9,6 +9,7 @@ VERBS = {
     "pitch.offer": "Offer made",
     "pitch.waitlist": "Waitlisted",
     "pitch.decline": "Declined",
+    "pitch.defer": "Deferred for want of a quorum",
     "pitch.fund": "Offer accepted",
     "pitch.lapse": "Lapsed",
     "pitch.withdraw": "Withdrawn",
@@ -38,4 +39,8 @@ VERBS = {
     "thread.question": "Question asked",
     "thread.follow_up": "Question followed up",
     "thread.answer": "Question answered",
+    "pitch.override_propose": "A departure from the choice was proposed",
+    "pitch.override_sign": "A departure from the choice was signed",
+    "pitch.override_withdraw": "A departure from the choice was withdrawn",
+    "pitch.claim_resolve": "Its claimed value was resolved",
 }

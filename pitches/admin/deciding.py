@@ -8,6 +8,7 @@ from django.shortcuts import redirect
 
 from pitches import services
 from pitches.access import may
+from pitches.admin.choosing import choice_context
 from pitches.admin.pages import page, pitch_or_404, round_or_404
 from pitches.forms.committee import DecisionForm
 from pitches.models import Decision, Outcome
@@ -43,6 +44,7 @@ def decide(request: UserRequest, pk: int) -> HttpResponse:
         "waitlist": waitlist_table(request.user, round_, room_of(round_)) if round_.state in BALLOTS_REVEALED else [],
         "counts": {outcome.value: outcomes.count(outcome.value) for outcome in Outcome},
     }
+    context |= choice_context(request, round_)
     return page(request, "decide.html", f"{round_}: decide", context)
 
 

@@ -10,7 +10,7 @@ from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin
 
 from ledger.money import show
-from pitches.admin import deciding, offers, reading, rounds, voting
+from pitches.admin import choosing, deciding, offers, reading, rounds, voting
 from pitches.models import Round
 from pitches.selectors.rounds import rounds_seated, rounds_visible_to
 from teams.models import Role
@@ -86,6 +86,11 @@ class RoundAdmin(ModelAdmin):  # type: ignore[misc]
             path("<int:pk>/offers/", wrap(offers.offers), name="pitches_round_offers"),
             path("pitch/<int:pk>/offer/", wrap(offers.offer), name="pitches_pitch_offer"),
             path("pitch/<int:pk>/waitlist-raise/", wrap(offers.waitlist_raise), name="pitches_waitlist_raise"),
+            path("<int:pk>/choose/", wrap(choosing.choose), name="pitches_round_choose"),
+            path("<int:pk>/adopt/", wrap(choosing.adopt), name="pitches_round_adopt"),
+            path("pitch/<int:pk>/override/", wrap(choosing.override_new), name="pitches_pitch_override"),
+            path("override/<int:pk>/sign/", wrap(choosing.override_sign), name="pitches_override_sign"),
+            path("override/<int:pk>/withdraw/", wrap(choosing.override_withdraw), name="pitches_override_withdraw"),
             path("pitch/<int:pk>/", wrap(reading.read), name="pitches_pitch_read"),
             path("pitch/<int:pk>/take-in/", wrap(reading.take_in), name="pitches_pitch_take_in"),
             path("pitch/<int:pk>/return/", wrap(reading.give_back), name="pitches_pitch_return"),

@@ -27,6 +27,7 @@ NEXT = {
     PitchState.SHORTLISTED: "The committee votes and decides",
     PitchState.OFFERED: "Accept, counter or decline the offer",
     PitchState.FUNDED: "Issue keys and spend it well",
+    PitchState.DEFERRED: "Take it to the next round",
     PitchState.WAITLISTED: "It moves up when money comes back",
 }
 

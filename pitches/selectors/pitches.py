@@ -74,6 +74,7 @@ PUBLIC_VERBS = frozenset(
         "pitch.offer",
         "pitch.waitlist",
         "pitch.decline",
+        "pitch.defer",
         "pitch.lapse",
         "pitch.fund",
         "pitch.counter",

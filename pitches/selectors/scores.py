@@ -6,7 +6,7 @@ standard deviation of the members' scores.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -14,6 +14,7 @@ from fractions import Fraction
 from django.db.models import F
 
 from pitches.models import Ballot, Choice, Pitch, Review, ReviewScore, Round
+from pitches.scoring import spread, weighted_mean
 from pitches.selectors.conflicts import eligible_members
 from teams.selectors import Person
 
@@ -65,7 +66,7 @@ def _add_reviews(round_: Round, eligible: Mapping[int, frozenset[int]], found: d
         weighed = [(expertise, weighted_mean(scores)) for (_, expertise), scores in reviews.items()]
         found[pitch_id].reviews = len(weighed)
         found[pitch_id].review_score = _tenths(weighted_mean(weighed))
-        found[pitch_id].disagreement = _spread([score for _, score in weighed])
+        found[pitch_id].disagreement = spread([score for _, score in weighed])
 
 
 def _add_ballots(round_: Round, eligible: Mapping[int, frozenset[int]], found: dict[int, PitchScores]) -> None:
@@ -83,17 +84,6 @@ def _add_ballots(round_: Round, eligible: Mapping[int, frozenset[int]], found: d
     for scores in found.values():
         if scores.scores:
             scores.ballot_score = _tenths(Fraction(sum(scores.scores), len(scores.scores)))
-
-
-def weighted_mean(parts: Sequence[tuple[int, int | Fraction]]) -> Fraction:
-    """Return the mean of (weight, value) pairs; weights are positive."""
-    return sum((weight * Fraction(value) for weight, value in parts), Fraction(0)) / sum(weight for weight, _ in parts)
-
-
-def _spread(values: Sequence[Fraction]) -> Decimal:
-    mean = sum(values, Fraction(0)) / len(values)
-    variance = sum(((value - mean) ** 2 for value in values), Fraction(0)) / len(values)
-    return (Decimal(variance.numerator) / Decimal(variance.denominator)).sqrt().quantize(TENTH)
 
 
 def _tenths(value: Fraction) -> Decimal:

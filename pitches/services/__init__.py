@@ -2,6 +2,7 @@
 
 from pitches.services.attachments import attachment_add, attachment_remove
 from pitches.services.ballots import ballot_cast
+from pitches.services.claims import Outturn, claim_resolve
 from pitches.services.conflicts import recusal_declare, recusal_dismiss, recusal_waive, seat_remove, seat_set
 from pitches.services.copying import pitch_copy
 from pitches.services.counters import (
@@ -13,6 +14,7 @@ from pitches.services.counters import (
 )
 from pitches.services.decisions import decision_set, round_publish
 from pitches.services.offers import offer_accept, offer_decline, offers_expire
+from pitches.services.overrides import override_propose, override_sign, override_withdraw
 from pitches.services.pitches import (
     DraftConflict,
     draft_save,
@@ -37,6 +39,7 @@ from pitches.services.rounds import (
     voting_close,
     voting_open,
 )
+from pitches.services.selection import selection_adopt, selection_replay, selection_run
 from pitches.services.thread import question_answer, question_ask
 from pitches.services.waitlist import waitlist_promote, waitlist_raise, waitlists_promote_due
 
@@ -44,10 +47,12 @@ __all__ = [
     "Calendar",
     "DraftConflict",
     "Mark",
+    "Outturn",
     "Rules",
     "attachment_add",
     "attachment_remove",
     "ballot_cast",
+    "claim_resolve",
     "counter_accept",
     "counter_answer",
     "counter_make",
@@ -58,6 +63,9 @@ __all__ = [
     "offer_accept",
     "offer_decline",
     "offers_expire",
+    "override_propose",
+    "override_sign",
+    "override_withdraw",
     "pitch_carry_over",
     "pitch_copy",
     "pitch_create",
@@ -81,6 +89,9 @@ __all__ = [
     "rounds_close_due",
     "seat_remove",
     "seat_set",
+    "selection_adopt",
+    "selection_replay",
+    "selection_run",
     "voting_close",
     "voting_open",
     "waitlist_promote",

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Sum
 from django.db.models.functions import Now
 
 from ledger.models import Tier
@@ -16,9 +17,12 @@ from pitches.models import Decision, DecisionLine, Outcome, Pitch, PitchRevision
 from pitches.selectors.offers import lines_of
 from pitches.selectors.rounds import decided_total
 from pitches.selectors.scores import scores_of_round
+from pitches.selectors.selection import adopted_selection, pitch_results
 from pitches.services.awarding import awards_checked, offer_make, require_hurdle, require_room
 from pitches.services.locks import pitch_locked, round_locked
 from pitches.services.notices import tell_team
+from pitches.services.results import results_publish
+from pitches.services.selection import awards_of
 from pitches.services.states import pitch_move, round_move
 from pitches.services.waitlist import is_queued, place_for, require_decider
 from pitches.transitions import PitchState, RoundState
@@ -42,9 +46,10 @@ def decision_set(
     """Decide on a pitch, or decide otherwise; tentative until the round is published. Amounts are USD per tier.
 
     A pitch that is waitlisted with lines gets a `place`, by default the last: once they fit what comes free, it is
-    offered them. Without lines it waits for the committee.
-    Raises NotAllowed, WrongState, Refused (reason_missing, no_quorum, no_lines, not_in_cents, below_hurdle,
-    over_cap, no_place, place_taken).
+    offered them. Without lines it waits for the committee. Once an exact choice was adopted only the words of its
+    reason can be changed: departing from it takes an override.
+    Raises NotAllowed, WrongState, Refused (reason_missing, adopted, no_quorum, no_lines, not_in_cents, below_hurdle,
+    over_cap, over_team_cap, over_frontier_cap, no_place, place_taken).
     """
     pitch = pitch_locked(pitch)
     require_member(
@@ -60,11 +65,8 @@ def decision_set(
     revision = pitch.submitted
     queued = is_queued(outcome, any((lines or {}).values()))
     awards = awards_checked(lines or {}) if queued or outcome == Outcome.FUND else {}
-    _require_quorum(pitch, outcome, queued=queued)
-    if awards:
-        require_hurdle(pitch.round, revision.value_p50, sum(awards.values(), Decimal(0)))
-    if outcome == Outcome.FUND:
-        _require_left(pitch, awards)
+    if not _is_as_adopted(pitch, outcome, awards):
+        _require_allowed(pitch, revision, outcome, awards, queued=queued)
     place = place_for(pitch, place) if queued else None
     decision = _store(actor, pitch, revision, outcome, reason.strip(), awards, place)
     details: dict[str, Any] = {
@@ -77,12 +79,38 @@ def decision_set(
     return decision
 
 
+def _is_as_adopted(pitch: Pitch, outcome: Outcome, awards: Mapping[Tier, Decimal]) -> bool:
+    selection = adopted_selection(pitch.round)
+    if selection is None:
+        return False
+    said = pitch_results(selection).get(pitch.pk)
+    if said is None or (outcome, dict(awards)) != (said["outcome"], awards_of(said)):
+        raise Refused(
+            "The exact choice was adopted: its reasons can be put into other words, but departing from it takes an "
+            "override with a second signature.",
+            code="adopted",
+            field="outcome",
+        )
+    return True
+
+
+def _require_allowed(
+    pitch: Pitch, revision: PitchRevision, outcome: Outcome, awards: Mapping[Tier, Decimal], *, queued: bool
+) -> None:
+    _require_quorum(pitch, outcome, queued=queued)
+    if awards:
+        require_hurdle(pitch.round, revision.value_p50, sum(awards.values(), Decimal(0)))
+    if outcome == Outcome.FUND:
+        _require_left(pitch, awards)
+
+
 def _require_quorum(pitch: Pitch, outcome: Outcome, *, queued: bool) -> None:
     scores = scores_of_round(pitch.round)[pitch.pk]
-    if (queued or outcome != Outcome.WAITLIST) and not scores.has_quorum(pitch.round.quorum):
+    waits = outcome == Outcome.DEFER or (outcome == Outcome.WAITLIST and not queued)
+    if not waits and not scores.has_quorum(pitch.round.quorum):
         raise Refused(
             f"No quorum: {len(scores.scores)} scores, {pitch.round.quorum} are needed, and votes from more than half "
-            f"of {scores.eligible} eligible members. It can be waitlisted without amounts, not decided.",
+            f"of {scores.eligible} eligible members. It can be deferred, or waitlisted without amounts, not decided.",
             code="no_quorum",
         )
 
@@ -97,6 +125,26 @@ def _require_left(pitch: Pitch, awards: Mapping[Tier, Decimal]) -> None:
             code="over_cap",
             field="amount",
         )
+    _require_shares(pitch, awards)
+
+
+def _require_shares(pitch: Pitch, awards: Mapping[Tier, Decimal]) -> None:
+    round_ = pitch.round
+    others = DecisionLine.objects.filter(decision__pitch__round=round_, decision__outcome=Outcome.FUND)
+    others = others.exclude(decision__pitch=pitch)
+    caps = (
+        (round_.team_cap, others.filter(decision__pitch__team=pitch.team_id), sum(awards.values(), Decimal(0)), "team"),
+        (round_.frontier_cap, others.filter(tier=Tier.FRONTIER), awards.get(Tier.FRONTIER, Decimal(0)), "frontier"),
+    )
+    for share, lines, amount, name in caps:
+        decided: Decimal = lines.aggregate(sum=Sum("amount", default=Decimal(0)))["sum"]
+        if share is not None and amount and decided + amount > round_.cap * share:
+            what = "one team" if name == "team" else "the frontier tier"
+            raise Refused(
+                f"{show(amount)} does not fit: {show(round_.cap * share - decided)} can still go to {what}.",
+                code=f"over_{name}_cap",
+                field="amount",
+            )
 
 
 def _store(
@@ -131,8 +179,9 @@ def _store(
 def round_publish(*, actor: User, round_: Round) -> Round:
     """Publish every decision of a round together: offers go out, the seed is shown, nothing can be changed any more.
 
-    Raises NotAllowed, WrongState, Refused (undecided, deadline_past, decided_with_conflict, over_team_cap,
-    over_frontier_cap).
+    Where an exact choice was adopted, each pitch gets its result with it: scores, worth, reason, place on the waitlist.
+    Raises NotAllowed, WrongState, Refused (undecided, deadline_past, decided_with_conflict, stale, not_adopted,
+    over_team_cap, over_frontier_cap).
     """
     require_member(actor, "pitches.run_round", round_, message="Only the chair publishes the decisions.")
     round_ = round_locked(round_)
@@ -147,6 +196,7 @@ def round_publish(*, actor: User, round_: Round) -> Round:
         .order_by("pk")
     )
     _require_decided(pitches)
+    results_publish(round_)
     Decision.objects.filter(pitch__in=pitches).update(published_at=Now())
     round_.seed = sealing.seed_open(bytes(round_.seed_sealed))
     round_move(
@@ -174,6 +224,7 @@ OUTCOMES = {
     Outcome.FUND: (PitchState.OFFERED, "pitch.offer"),
     Outcome.WAITLIST: (PitchState.WAITLISTED, "pitch.waitlist"),
     Outcome.DECLINE: (PitchState.DECLINED, "pitch.decline"),
+    Outcome.DEFER: (PitchState.DEFERRED, "pitch.defer"),
 }
 
 

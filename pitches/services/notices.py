@@ -61,6 +61,13 @@ def tell_members_what_waits(round_: Round, state: PitchState, verb: str, page: s
             notification_send(user=seat.user, title=title, url=reverse(page, args=[round_.pk]))
 
 
+def tell_members_about(pitch: Pitch, title: str, body: str = "", *, besides: User) -> None:
+    """Tell the members without a conflict about a pitch, `besides` left out, who knows it."""
+    eligible = eligible_members(pitch.round).get(pitch.pk, frozenset())
+    members = [seat.user for seat in committee_of(pitch.round) if seat.user_id in eligible - {besides.pk}]
+    _tell(members, title, body, reverse("admin:pitches_round_decide", args=[pitch.round_id]))
+
+
 def _tell(people: Iterable[User], title: str, body: str, url: str) -> None:
     for person in people:
         notification_send(user=person, title=title, body=body, url=url)

@@ -18,7 +18,7 @@ from pitches.services.conflicts import recusals_find
 from pitches.services.locks import pitch_locked, round_locked
 from pitches.services.notices import tell_screeners, tell_team
 from pitches.services.states import pitch_move
-from pitches.transitions import EDITABLE_PITCH, WITHDRAWABLE_PITCH, PitchState, RoundState
+from pitches.transitions import CONTINUABLE_PITCH, EDITABLE_PITCH, WITHDRAWABLE_PITCH, PitchState, RoundState
 from teams.access import require
 from teams.errors import Refused, WrongState, require_reason
 from teams.models import Team, User
@@ -249,14 +249,15 @@ def pitch_withdraw(*, actor: User, pitch: Pitch, reason: str) -> Pitch:
 
 @transaction.atomic
 def pitch_carry_over(*, actor: User, pitch: Pitch, round_: Round) -> Pitch:
-    """Move a draft that missed its round to an open one; a returned pitch continues there as a new draft.
+    """Move a draft that missed its round to an open one; a returned or deferred pitch continues there as a new draft.
 
     Returns the pitch to go on with. Raises NotAllowed or WrongState.
     """
     target = round_locked(round_)
     pitch = pitch_locked(pitch)
     require(actor, "pitches.change_pitch", pitch, message="Only people of the team move its pitches.")
-    _require_editable(pitch)
+    if pitch.state not in CONTINUABLE_PITCH:
+        raise WrongState(f"A pitch that is {pitch.get_state_display().lower()} cannot be carried over.")
     _require_open(target)
     if _is_accepting(pitch):
         raise WrongState("Its own round still takes it.")

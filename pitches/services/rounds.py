@@ -23,6 +23,7 @@ from pitches.services.ballots import ballots_reveal
 from pitches.services.conflicts import recusals_find
 from pitches.services.locks import round_locked
 from pitches.services.notices import tell_chair, tell_members_what_waits, tell_team
+from pitches.services.options import options_make
 from pitches.services.states import pitch_move, round_move
 from pitches.transitions import OfferState, PitchState, RoundState
 from teams.access import require
@@ -226,13 +227,14 @@ def voting_open(*, actor: User, round_: Round) -> Round:
 
 @transaction.atomic
 def voting_close(*, actor: User, round_: Round) -> Round:
-    """Close the vote and open every ballot at once. Raises NotAllowed or WrongState."""
+    """Close the vote, open every ballot at once and make the offers to choose from. Raises NotAllowed or WrongState."""
     require_member(actor, "pitches.run_round", round_, message="Only the chair closes the vote.")
     round_ = round_locked(round_)
     recusals_find(actor=actor, round_=round_)
     round_move(actor=actor, round_=round_, to=RoundState.DECIDING, verb="round.decide")
     count = ballots_reveal(round_)
     audit_record(actor=actor, verb="round.reveal", target=round_, details={"ballots": count})
+    options_make(actor=actor, round_=round_)
     tell_chair(round_, f"{round_.name}: {count} ballots are open, decisions are due")
     return round_
 

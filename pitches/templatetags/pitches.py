@@ -26,6 +26,7 @@ CHIPS: dict[type[Model], dict[str, str]] = {
         PitchState.RETURNED: "wait",
         PitchState.OFFERED: "wait",
         PitchState.WAITLISTED: "wait",
+        PitchState.DEFERRED: "wait",
         PitchState.FUNDED: "ok",
         PitchState.DECLINED: "no",
         PitchState.LAPSED: "no",

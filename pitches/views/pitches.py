@@ -22,10 +22,18 @@ from pitches.selectors.pitches import (
     revision_whole,
     revisions_of,
 )
+from pitches.selectors.results import result_of_pitch
 from pitches.selectors.revisions import changes_between, checklist_of, quote_kept
 from pitches.selectors.rounds import open_rounds
 from pitches.selectors.similar import LONGEST_SEARCH, pitches_found
-from pitches.transitions import DECISIONS_PUBLIC, EDITABLE_PITCH, WITHDRAWABLE_PITCH, RoundState
+from pitches.transitions import (
+    CONTINUABLE_PITCH,
+    DECISIONS_PUBLIC,
+    EDITABLE_PITCH,
+    WITHDRAWABLE_PITCH,
+    PitchState,
+    RoundState,
+)
 from teams.access import UserRequest, find_or_404, members_only
 from teams.errors import Refused
 from teams.forms import form_refuse, form_status
@@ -107,6 +115,7 @@ def _page(request: UserRequest, pitch: Pitch, form: WhyForm) -> HttpResponse:
         "next": next_step(pitch),
         "offer": offer_of(pitch),
         "decision": pitch.decision if pitch.round.state in DECISIONS_PUBLIC and hasattr(pitch, "decision") else None,
+        "result": result_of_pitch(pitch) if pitch.round.state in DECISIONS_PUBLIC else None,
         "revisions": revisions_of(pitch),
         "history": history_shown(pitch),
         "can_edit": inside and pitch.state in EDITABLE_PITCH,
@@ -141,9 +150,11 @@ def revision_context(revision: PitchRevision) -> dict[str, Any]:
 
 
 def is_too_late(pitch: Pitch) -> bool:
-    """Say whether a pitch that can still be typed into has missed its round."""
+    """Say whether a pitch that can go on in another round has missed its own, or was deferred by it."""
+    if pitch.state == PitchState.DEFERRED:
+        return True
     takes = {RoundState.OPEN} if pitch.current_id is None else {RoundState.OPEN, RoundState.REVIEWING}
-    return pitch.state in EDITABLE_PITCH and pitch.round.state not in takes
+    return pitch.state in CONTINUABLE_PITCH and pitch.round.state not in takes
 
 
 @members_only

@@ -3,6 +3,7 @@
 from django.http import HttpResponse
 from django.shortcuts import render
 
+from pitches.models import Result
 from pitches.selectors.lists import published_decisions
 from pitches.selectors.pitches import pitches_of_teams, pitches_visible_to
 from pitches.selectors.rounds import (
@@ -40,6 +41,7 @@ def round_page(request: UserRequest, pk: int) -> HttpResponse:
         "committee": committee_of(round_),
         "criteria": round_.criteria.order_by("position"),
         "decisions": published_decisions(round_),
+        "has_results": Result.objects.filter(pitch__round=round_).exists(),
         "visible": frozenset(shown.values_list("pk", flat=True)),
         "pitch_count": round_.pitches.exclude(state__in=[*PRIVATE_PITCH, "withdrawn"]).count(),
         "own": pitches_of_teams(request.user).filter(round=round_),
