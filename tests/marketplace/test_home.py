@@ -83,6 +83,7 @@ def test_the_nav_offers_what_a_role_may_open(company: Company) -> None:
         "Invoices",
         "Reports",
         "Unsettled holds",
+        "Resolved claims",
     ]
 
     assert links(company.client(company.ana)) == [*everybody, "Webhooks", "Ana Example"]

@@ -255,10 +255,10 @@ def open_stage(
     *,
     cap: str = "10000",
     funded: str = "50000",
-    team_cap: Decimal | None = None,
-    frontier_cap: Decimal | None = None,
+    team_cap: Decimal | str | None = None,
+    frontier_cap: Decimal | str | None = None,
 ) -> Stage:
-    """Fund the year, prepare a round with its committee and open it."""
+    """Fund the year, prepare a round with its committee and open it; caps of a team and of frontier are shares."""
     year_fund(actor=company.system, amount=usd(funded), reason="Budget of the year")
     models = models_add(company.system)
     round_ = services.round_create(
@@ -272,8 +272,8 @@ def open_stage(
             reserve_share=Decimal("0.1"),
             hurdle=Decimal("1.2"),
             quorum=3,
-            team_cap=team_cap,
-            frontier_cap=frontier_cap,
+            team_cap=None if team_cap is None else Decimal(team_cap),
+            frontier_cap=None if frontier_cap is None else Decimal(frontier_cap),
         ),
     )
     members = [company.gil, company.dee, company.eli, company.fay]

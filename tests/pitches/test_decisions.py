@@ -90,6 +90,11 @@ class TestDeciding:
             with pytest.raises(Refused, match="No quorum: 2 scores, 3 are needed"):
                 decide(stage, pitch, outcome, amount)
         decide(stage, pitch, Outcome.WAITLIST)
+        decide(stage, pitch, Outcome.DEFER)
+        services.round_publish(actor=company.gil, round_=stage.round)
+
+        pitch.refresh_from_db()
+        assert pitch.state == "deferred"
 
     def test_an_award_is_worth_the_hurdle(self, stage: Stage) -> None:
         pitch = stage.submitted(value="2400")  # the hurdle is 1.2
