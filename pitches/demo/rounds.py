@@ -105,6 +105,10 @@ class Sitting:
         """Decide to decline a pitch."""
         self._decide(pitch, Outcome.DECLINE, reason, {})
 
+    def defer(self, pitch: Pitch, reason: str) -> None:
+        """Decide to defer a pitch."""
+        self._decide(pitch, Outcome.DEFER, reason, {})
+
     def _decide(self, pitch: Pitch, outcome: Outcome, reason: str, lines: dict[Tier, Decimal]) -> None:
         actor = next(member for member in self.committee if member.has_perm("pitches.decide_pitch", pitch))
         services.decision_set(
@@ -216,20 +220,20 @@ def _move_into_the_past(round_: Round, *, days: int) -> None:
 
 
 def published_round(company: Company) -> None:
-    """Play a round up to its offers: one waits for an answer, one pitch is on the waitlist, one was declined."""
+    """Play a round up to its offers: one waits for an answer, one pitch is on the waitlist, one was deferred."""
     sitting = sitting_open(company, 2, "20000", today().replace(day=1))
     pitches = sitting.submit(ideas.KNOWLEDGE, ideas.VALUATION, ideas.INCIDENTS)
     sitting.step("review_start")
     for pitch, score in zip(pitches, (8, 6, 5), strict=True):
         sitting.review(pitch, score, score, score + 1)
     sitting.step("voting_open")
-    for pitch, score in zip(pitches, (8, 6, 4), strict=True):
-        sitting.vote(pitch, score, score, score + 1, score - 1)
+    for pitch, votes in zip(pitches, ((8, 8, 9, 7), (6, 6, 7, 5), (4, 4)), strict=True):
+        sitting.vote(pitch, *votes)
     sitting.step("voting_close")
     knowledge, valuation, incidents = pitches
     sitting.fund(knowledge, "Forty thousand calls a month, and the measurement is theirs. Funded as asked.")
     sitting.wait(valuation, "Worth it, and next in line when money comes back.", in_line=True)
-    sitting.decline(incidents, "Two of the three dashboards are being replaced; come back afterwards.")
+    sitting.defer(incidents, "Two scores where three are needed: it was not judged, and can go to the next round.")
     sitting.step("round_publish")
     _move_into_the_past(sitting.round, days=25)
     _counter(sitting, knowledge)

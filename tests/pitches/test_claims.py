@@ -114,7 +114,7 @@ def test_the_page_is_for_those_who_decide_or_account(stage: Stage, company: Comp
     assert company.client(company.gil).get("/rounds/claims/new/").status_code == 404
 
 
-def test_finance_types_one_and_keeps_what_was_typed_when_it_is_refused(self, stage: Stage, company: Company) -> None:
+def test_finance_types_one_and_keeps_what_was_typed_when_it_is_refused(stage: Stage, company: Company) -> None:
     hana = company.client(company.hana)
     typed = {
         "team": Team.objects.get(name="Claims").pk,
