@@ -3,7 +3,7 @@
 from typing import Any, ClassVar, cast
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
@@ -14,7 +14,17 @@ from ledger.api_data import AmountField
 from ledger.money import CURRENCY
 from pitches import services
 from pitches.forms.pitch import PitchDraft
-from pitches.models import LineItem, Pitch, PitchRevision, QuoteLine, Round
+from pitches.models import (
+    CoApplicant,
+    LineItem,
+    Milestone,
+    Pitch,
+    PitchLink,
+    PitchRevision,
+    QuoteLine,
+    RevisionQuality,
+    Round,
+)
 from pitches.selectors.lists import with_ask
 from pitches.selectors.pitches import pitches_visible_to, revision_whole
 from pitches.selectors.rounds import rounds_visible_to
@@ -88,6 +98,7 @@ class LineItemSerializer(serializers.ModelSerializer[LineItem]):
             "cached_tokens",
             "output_tokens",
             "batch_percent",
+            "evidence",
         ]
 
 
@@ -103,6 +114,50 @@ class QuoteLineSerializer(serializers.ModelSerializer[QuoteLine]):
         fields: ClassVar = ["basis", "case", "tier", "low", "expected", "high"]
 
 
+class MilestoneSerializer(serializers.ModelSerializer[Milestone]):
+    """What will be shown by when."""
+
+    class Meta:
+        model = Milestone
+        fields: ClassVar = ["title", "due_on"]
+
+
+class CoApplicantSerializer(serializers.ModelSerializer[CoApplicant]):
+    """Somebody who applies together with the team."""
+
+    email = serializers.EmailField(source="user.email", read_only=True)
+
+    class Meta:
+        model = CoApplicant
+        fields: ClassVar = ["email", "role"]
+
+
+class QualitySerializer(serializers.ModelSerializer[RevisionQuality]):
+    """Quality of a tier on the team's own eval, above 0 up to 1; the tiers asked for count as 1."""
+
+    class Meta:
+        model = RevisionQuality
+        fields: ClassVar = ["tier", "quality", "evidence"]
+
+
+class LinkSerializer(serializers.ModelSerializer[PitchLink]):
+    """A tie to another pitch of the round."""
+
+    number = serializers.CharField(source="other.number", read_only=True)
+
+    class Meta:
+        model = PitchLink
+        fields: ClassVar = ["kind", "number"]
+
+
+class AnswerSerializer(serializers.Serializer[Any]):
+    """A question of the round as it was asked, with its answer as text."""
+
+    code = serializers.CharField()
+    question = serializers.CharField()
+    answer = serializers.CharField()
+
+
 class RevisionSerializer(serializers.ModelSerializer[PitchRevision]):
     """What was submitted."""
 
@@ -110,7 +165,13 @@ class RevisionSerializer(serializers.ModelSerializer[PitchRevision]):
     value_p50 = AmountField()
     value_p90 = AmountField()
     sign_off = serializers.SlugRelatedField[Any](slug_field="email", read_only=True)
+    accountable = serializers.SlugRelatedField[Any](slug_field="email", read_only=True)
+    answers = serializers.SerializerMethodField()
     line_items = LineItemSerializer(many=True, read_only=True)
+    milestones = MilestoneSerializer(many=True, read_only=True)
+    co_applicants = CoApplicantSerializer(source="applicants", many=True, read_only=True)
+    quality = QualitySerializer(many=True, read_only=True)
+    links = LinkSerializer(many=True, read_only=True)
     quote = QuoteLineSerializer(source="quote_lines", many=True, read_only=True)
 
     class Meta:
@@ -129,16 +190,31 @@ class RevisionSerializer(serializers.ModelSerializer[PitchRevision]):
             "value_method",
             "evidence",
             "sign_off",
+            "accountable",
             "quality_bar",
             "data_class",
             "compliance",
             "compliance_note",
+            "checklist",
+            "answers",
             "latency",
             "stop_behaviour",
             "months",
             "rate_card_version",
             "line_items",
+            "milestones",
+            "co_applicants",
+            "quality",
+            "links",
             "quote",
+        ]
+
+    @extend_schema_field(AnswerSerializer(many=True))
+    def get_answers(self, revision: PitchRevision) -> list[dict[str, str]]:
+        """Return what the round asked, in order, with the answers."""
+        said = revision.answers
+        return [
+            {"code": row["code"], "question": row["text"], "answer": said[row["code"]]} for row in revision.questions
         ]
 
 
@@ -214,7 +290,7 @@ class PitchSubmit(APIView):
     def post(self, request: Request, pk: int) -> Response:
         """Answer with the new revision; the draft's faults are errors by field."""
         pitch = _pitch(request, pk, "pitches.change_pitch")
-        draft = PitchDraft(pitch.draft)
+        draft = PitchDraft(pitch.draft, pitch)
         if not draft.is_valid():
             raise Invalid("The draft is not complete.", draft.messages())
         services.pitch_submit(actor=cast(User, request.user), pitch=pitch, content=draft.content())

@@ -1,13 +1,15 @@
 """What a pitch says, typed and checked: forms make it out of what was typed, `pitch_submit` keeps it as a revision."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
 from allocations.models import StopBehaviour
 from ledger.models import Tier
-from pitches.questions import Case, DataClass, Evidence, Latency, ValueKind
+from pitches.asking import OWN_CHOICES
+from pitches.models import Pitch
+from pitches.questions import Case, DataClass, Evidence, Latency, LinkKind, ValueKind
 from pitches.quotes import Work
 from teams.models import User
 
@@ -25,6 +27,7 @@ class ItemContent:
     cached_tokens: int
     output_tokens: int
     batch_percent: int
+    evidence: Evidence = Evidence.GUESS
 
     @property
     def work(self) -> Work:
@@ -46,6 +49,31 @@ class MilestoneContent:
 
     title: str
     due_on: date
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicantContent:
+    """Somebody who applies together with the team, and what they contribute."""
+
+    user: User
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class QualityContent:
+    """How good a tier is on the team's own eval, above 0 up to 1, beside the tiers asked for, and how measured."""
+
+    tier: Tier
+    quality: Decimal
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkContent:
+    """A tie to another pitch of the same round."""
+
+    kind: LinkKind
+    other: Pitch
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +99,15 @@ class PitchContent:
     stop_behaviour: StopBehaviour
     items: tuple[ItemContent, ...]
     milestones: tuple[MilestoneContent, ...]
+    accountable: User | None = None
+    """Who answers for the result; None: the pitch's owner."""
+    answers: Mapping[str, str] = field(default_factory=dict)
+    """Question code to answer; those of questions that are not asked are dropped."""
+    applicants: tuple[ApplicantContent, ...] = ()
+    quality: tuple[QualityContent, ...] = ()
+    links: tuple[LinkContent, ...] = ()
+
+    @property
+    def own_choices(self) -> dict[str, str]:
+        """Return the answers to the form's own fields that a condition can name."""
+        return {name: str(getattr(self, name).value) for name in OWN_CHOICES}

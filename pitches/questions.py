@@ -24,6 +24,11 @@ class Evidence(models.TextChoices):
     ANALOGUE = "analogue", "Analogue: something close to it was measured"
     GUESS = "guess", "Guess: nobody has measured it yet"
 
+    @property
+    def word(self) -> str:
+        """Return the label's first word, for narrow places."""
+        return str(self.label).partition(":")[0]
+
 
 class DataClass(models.TextChoices):
     """The most sensitive data that prompts will carry."""
@@ -32,6 +37,35 @@ class DataClass(models.TextChoices):
     INTERNAL = "internal", "Internal"
     CONFIDENTIAL = "confidential", "Confidential"
     PERSONAL = "personal", "Personal data"
+
+
+class QuestionKind(models.TextChoices):
+    """What a round's own question takes as an answer."""
+
+    TEXT = "text", "A line of text"
+    LONG = "long", "A longer text"
+    CHOICE = "choice", "One of several choices"
+    YES_NO = "yes_no", "Yes or no"
+    NUMBER = "number", "A number"
+    DATE = "date", "A date"
+
+
+class SectionCode(models.TextChoices):
+    """The sections of the pitch form."""
+
+    CASE = "case", "Use case"
+    PEOPLE = "people", "People"
+    VALUE = "value", "Value"
+    WORK = "work", "Work"
+    PROOF = "proof", "Proof"
+    DATA = "data", "Data"
+
+
+class LinkKind(models.TextChoices):
+    """How a pitch depends on another one of its round."""
+
+    INCOMPATIBLE = "incompatible", "Cannot run beside"
+    REQUIRES = "requires", "Needs first"
 
 
 class Latency(models.TextChoices):

@@ -128,8 +128,8 @@ def quote(works: Sequence[Work], card: RateCard, *, months: int, rate_card_versi
         asked={tier: {case: asked[case].get(tier, NOTHING) for case in Case} for tier in tiers},
         months=months,
         rate_card_version=rate_card_version,
-        cached_share=_share((work.cached_tokens, work.input_tokens, work) for work in works),
-        batch_share=_share((work.batch_percent, 100, work) for work in works),
+        cached_share=cached_share(works),
+        batch_share=batch_share(works),
     )
 
 
@@ -146,6 +146,16 @@ def _sum_by_tier(costs: Iterable[Mapping[Tier, Range]]) -> dict[Tier, Range]:
         for tier, amount in parts.items():
             sums[tier] = sums.get(tier, NOTHING) + amount
     return sums
+
+
+def cached_share(works: Iterable[Work]) -> Decimal:
+    """Return the part of what goes in that is read from the cache, between 0 and 1."""
+    return _share((work.cached_tokens, work.input_tokens, work) for work in works)
+
+
+def batch_share(works: Iterable[Work]) -> Decimal:
+    """Return the part of the calls that can wait, between 0 and 1."""
+    return _share((work.batch_percent, 100, work) for work in works)
 
 
 def _share(parts: Iterable[tuple[int, int, Work]]) -> Decimal:

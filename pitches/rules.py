@@ -9,6 +9,7 @@ from typing import Any
 from rules.predicates import Predicate, is_authenticated
 
 from pitches.models import Offer, Pitch, Round
+from pitches.selectors.applicants import is_applicant
 from pitches.selectors.conflicts import is_conflicted
 from pitches.selectors.pitches import is_shown
 from pitches.selectors.rounds import seat_of
@@ -112,6 +113,12 @@ def sits_recused(user: Person, target: Any) -> bool:
     return bool(has_seat(user, target)) and bool(has_conflict(user, target))
 
 
+@Predicate
+def applies_too(user: Person, target: Any) -> bool:
+    """Say whether somebody is a co-applicant of a pitch."""
+    return isinstance(target, Pitch) and is_applicant(user, target)
+
+
 unconflicted_member = has_seat & ~has_conflict
 
 allow("pitches", is_committee | is_platform_admin | is_auditor)
@@ -124,8 +131,11 @@ allow("pitches.sit_round", has_seat)
 allow("pitches.desk_round", has_seat | is_chair | is_auditor)
 
 allow("pitches.add_pitch", is_member)
-allow("pitches.view_pitch", is_member | is_unit_head | (is_submitted & (is_finance | is_auditor | has_seat)))
+allow(
+    "pitches.view_pitch", is_member | is_unit_head | applies_too | (is_submitted & (is_finance | is_auditor | has_seat))
+)
 allow("pitches.change_pitch", is_member)
+allow("pitches.write_pitch", is_member | applies_too)
 allow("pitches.submit_pitch", is_lead)
 allow("pitches.withdraw_pitch", is_lead)
 

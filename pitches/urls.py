@@ -3,7 +3,7 @@
 from django.urls import URLPattern, path
 
 from pitches import api, api_folder, api_offers
-from pitches.views import attachments, claims, editor, offers, pitches, results, rounds, similar, thread
+from pitches.views import attachments, claims, editor, filling, offers, pitches, results, rounds, similar, thread
 
 app_name = "pitches"
 urlpatterns: list[URLPattern] = [
@@ -20,6 +20,10 @@ urlpatterns: list[URLPattern] = [
     path("pitches/<int:pk>/", pitches.pitch_page, name="pitch"),
     path("pitches/<int:pk>/edit/", editor.pitch_edit, name="edit"),
     path("pitches/<int:pk>/draft/", editor.pitch_draft, name="draft"),
+    path("pitches/<int:pk>/items/import/", filling.items_import, name="items_import"),
+    path("pitches/<int:pk>/items/template.csv", filling.items_template, name="items_template"),
+    path("pitches/<int:pk>/items/estimate/", filling.estimate, name="estimate"),
+    path("pitches/<int:pk>/items/from-key/", filling.from_key, name="from_key"),
     path("pitches/<int:pk>/revisions/<int:number>/", pitches.pitch_revision, name="revision"),
     path("pitches/<int:pk>/withdraw/", pitches.pitch_withdraw, name="withdraw"),
     path("pitches/<int:pk>/carry-over/", pitches.pitch_carry_over, name="carry_over"),

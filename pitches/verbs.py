@@ -43,4 +43,6 @@ VERBS = {
     "pitch.override_sign": "A departure from the choice was signed",
     "pitch.override_withdraw": "A departure from the choice was withdrawn",
     "pitch.claim_resolve": "Its claimed value was resolved",
+    "pitch.applicant_add": "A co-applicant was named",
+    "pitch.applicant_remove": "A co-applicant was taken off the draft",
 }

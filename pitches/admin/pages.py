@@ -19,6 +19,7 @@ TABS = (
     ("decide", "Decide", "admin:pitches_round_decide"),
     ("offers", "Offers", "admin:pitches_round_offers"),
     ("committee", "Committee and conflicts", "admin:pitches_round_committee"),
+    ("questions", "What is asked", "admin:pitches_round_questions"),
 )
 
 

@@ -15,10 +15,10 @@ from pitches.models import Expertise, Pitch, PitchRevision, Review
 from pitches.selectors.conflicts import recusals_standing, rule_reason
 from pitches.selectors.earlier import earlier_shown
 from pitches.selectors.pitches import revision_whole, revisions_of
-from pitches.selectors.revisions import checklist_of, quote_kept
 from pitches.selectors.scores import reviews_shown_to
 from pitches.selectors.similar import Match, pitches_similar, words_of_revision
 from pitches.transitions import COMMITTEE_AT_WORK, PitchState, RoundState
+from pitches.views.pitches import revision_context
 from pitches.views.thread import thread_context
 from teams.access import UserRequest
 from teams.errors import Refused
@@ -76,17 +76,13 @@ def _page(
     revision = revision_whole(pitch)
     if revision is None:
         raise Http404
-    quote = quote_kept(revision)
     screens = {PitchState.SUBMITTED, PitchState.IN_REVIEW}
     context: dict[str, Any] = {
         "round": pitch.round,
         "tab": "desk",
         "pitch": pitch,
-        "revision": revision,
         "revisions": revisions_of(pitch),
-        "quote": quote,
-        "worth": quote.worth_per_dollar(revision.value_p50),
-        "checklist": checklist_of(revision),
+        **revision_context(revision),
         "recused": "" if may_review else _why(request, pitch),
         "form": form,
         "reviews": reviews_shown_to(request.user, pitch, pitch.round) if may_review else [],

@@ -10,7 +10,7 @@ from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin
 
 from ledger.money import show
-from pitches.admin import choosing, deciding, offers, reading, rounds, voting
+from pitches.admin import asking, choosing, deciding, offers, reading, rounds, voting
 from pitches.models import Round
 from pitches.selectors.rounds import rounds_seated, rounds_visible_to
 from teams.models import Role
@@ -78,6 +78,7 @@ class RoundAdmin(ModelAdmin):  # type: ignore[misc]
             path("<int:pk>/desk/", wrap(rounds.desk), name="pitches_round_desk"),
             path("<int:pk>/step/<slug:name>/", wrap(rounds.step), name="pitches_round_step"),
             path("<int:pk>/calendar/", wrap(rounds.schedule), name="pitches_round_schedule"),
+            path("<int:pk>/questions/", wrap(asking.questions), name="pitches_round_questions"),
             path("<int:pk>/committee/", wrap(rounds.committee), name="pitches_round_committee"),
             path("<int:pk>/committee/<int:seat>/remove/", wrap(rounds.seat_remove), name="pitches_seat_remove"),
             path("<int:pk>/conflicts/<int:recusal>/", wrap(rounds.recusal_judge), name="pitches_recusal_judge"),

@@ -33,6 +33,12 @@ class Idea:
     evidence: str = "measured"
     data: str = "internal"
     latency: str = "seconds"
+    quality: tuple[tuple[str, str, str], ...] = ()
+    """Tier, percent of what the tier asked for delivers, how measured."""
+    applicants: tuple[tuple[str, str], ...] = ()
+    """Name and role of who applies together with the team."""
+    ties: tuple[tuple[str, str], ...] = ()
+    """Kind, and the title of another pitch of the round."""
 
     def typed(self, company: Company) -> dict[str, str]:
         """Return it as the fields of the form."""
@@ -54,7 +60,16 @@ class Idea:
             "data_class": self.data,
             **{f"compliance-{question.code}": "yes" for question in CHECKLIST},
         }
-        return fields | self._rows()
+        return fields | self._rows() | self._parts(company)
+
+    def _parts(self, company: Company) -> dict[str, str]:
+        parts = {"quality-TOTAL_FORMS": str(max(len(self.quality), 1))}
+        for place, (tier, percent, evidence) in enumerate(self.quality):
+            row = {"tier": tier, "percent": percent, "evidence": evidence}
+            parts |= {f"quality-{place}-{name}": value for name, value in row.items()}
+        for place, (name, role) in enumerate(self.applicants):
+            parts |= {f"applicants-{place}-email": company.people[name].email, f"applicants-{place}-role": role}
+        return parts | {"applicants-TOTAL_FORMS": str(max(len(self.applicants), 1))}
 
     def _rows(self) -> dict[str, str]:
         rows = {"items-TOTAL_FORMS": str(len(self.work)), "milestones-TOTAL_FORMS": "2"}
@@ -70,6 +85,7 @@ class Idea:
                 "cached_tokens": f"{cached:,}",
                 "output_tokens": f"{out:,}",
                 "batch_percent": str(work.batch),
+                "evidence": self.evidence,
             }
             rows |= {f"items-{place}-{name}": value for name, value in values.items()}
         year = today().year + 1
@@ -86,6 +102,8 @@ CLAIMS_TRIAGE = Idea(
     "Minutes until a claim is on the right desk",
     (Work("Read and sort a claim", "standard", 10_000, (45_000, 30_000, 1500), batch=20),),
     data="personal",
+    quality=(("economy", "88", "300 claims of March, sorted by two people as well"),),
+    applicants=(("Greta Olsen", "Answers the customers whose claim lacks something"),),
 )
 CONTRACT_REVIEW = Idea(
     "Legal",
@@ -191,6 +209,8 @@ COPILOT = Idea(
     kind="revenue",
     data="confidential",
     latency="minutes",
+    quality=(("standard", "91.5", "60 risks of last year, read by two underwriters"),),
+    applicants=(("Wanda Lis", "Brings the claims history of each risk"),),
 )
 FRAUD_GRAPH = Idea(
     "Fraud desk",
@@ -203,6 +223,11 @@ FRAUD_GRAPH = Idea(
     kind="risk",
     data="personal",
     latency="overnight",
+    quality=(
+        ("standard", "74", "40 closed cases, judged by the desk"),
+        ("batch", "74", "The same 40 cases, overnight"),
+    ),
+    applicants=(("Ben Carter", "Marks arranged claims for the eval"),),
 )
 DEBT_PLANS = Idea(
     "Collections",
@@ -224,6 +249,7 @@ TRANSLATION = Idea(
     "Words translated in house",
     (Work("Translate a page", "economy", 60_000, (1800, 600, 1100), batch=80),),
     latency="overnight",
+    ties=(("requires", "Underwriting copilot"),),
 )
 INCIDENTS = Idea(
     "IT platforms",
@@ -253,4 +279,5 @@ CALL_NOTES = Idea(
     "Seconds of work after a call",
     (Work("Write a note", "economy", 40_000, (4000, 1500, 300)),),
     data="personal",
+    quality=(("batch", "97", "200 calls, read by those who made them"),),
 )

@@ -11,12 +11,15 @@ from ledger.models import Tier
 from ledger.money import usd
 from ledger.selectors import today
 from pitches import services
+from pitches.asking import DEFAULT_TERMS, Terms
 from pitches.demo import ideas
 from pitches.demo.ideas import Idea
 from pitches.demo.people import Company
+from pitches.demo.terms import ANSWERS, TERMS
 from pitches.forms.pitch import PitchDraft
 from pitches.models import Choice, Expertise, Offer, Outcome, Pitch, Round
 from pitches.quotes import in_cents
+from pitches.selectors.asking import terms_of
 from pitches.selectors.conflicts import eligible_members
 from pitches.selectors.quotes import asked_by_tier
 from pitches.services import Calendar, Mark, Rules
@@ -49,7 +52,21 @@ class Sitting:
         actor = by or self.company.lead(idea.team)
         team = self.company.teams[idea.team]
         pitch = services.pitch_create(actor=actor, round_=self.round, team=team, title=idea.title)
-        return services.draft_save(actor=actor, pitch=pitch, typed=idea.typed(self.company), version=0)
+        typed = idea.typed(self.company) | self._ties(idea) | self._answers()
+        return services.draft_save(actor=actor, pitch=pitch, typed=typed, version=0)
+
+    def _ties(self, idea: Idea) -> dict[str, str]:
+        others = {pitch.title: pitch.number for pitch in self.round.pitches.all()}
+        return {
+            f"links-{place}-{name}": text
+            for place, (kind, title) in enumerate(idea.ties)
+            for name, text in (("kind", kind), ("number", others[title]))
+        }
+
+    def _answers(self) -> dict[str, str]:
+        terms = terms_of(self.round)
+        answers = {f"question-{one.code}": ANSWERS[one.code] for one in terms.questions if one.code in ANSWERS}
+        return answers | {f"compliance-{check.code}": "yes" for check in terms.checklist}
 
     def submit(self, *pitched: Idea) -> list[Pitch]:
         """Pitch ideas, each by the lead of its team."""
@@ -57,7 +74,7 @@ class Sitting:
 
     def send(self, pitch: Pitch, idea: Idea) -> Pitch:
         """Submit what was typed."""
-        draft = PitchDraft(pitch.draft)
+        draft = PitchDraft(pitch.draft, pitch)
         if not draft.is_valid():
             raise ValueError(f"{idea.title}: {draft.messages()}")
         services.pitch_submit(actor=self.company.lead(idea.team), pitch=pitch, content=draft.content())
@@ -131,7 +148,9 @@ class Sitting:
         return services.offer_accept(actor=self.company.lead(pitch.team.name), offer=offer)
 
 
-def sitting_open(company: Company, number: int, cap: str, starts_on: date, *, closes_in: int = 10) -> Sitting:
+def sitting_open(
+    company: Company, number: int, cap: str, starts_on: date, *, closes_in: int = 10, terms: Terms = DEFAULT_TERMS
+) -> Sitting:
     """Prepare a round, seat the committee and open it; it takes pitches for ten days unless said otherwise."""
     evening = datetime.now(UTC).replace(hour=16, minute=0, second=0, microsecond=0)
     calendar = Calendar(*(evening + timedelta(days=closes_in + 7 * step) for step in range(4)))
@@ -145,6 +164,7 @@ def sitting_open(company: Company, number: int, cap: str, starts_on: date, *, cl
         time_zone=ZONE,
         rules=Rules(reserve_share=Decimal("0.1"), hurdle=Decimal("1.2"), quorum=3),
     )
+    services.terms_set(actor=company.chair, round_=round_, terms=terms)
     sitting = Sitting(company, round_)
     for member in sitting.committee:
         services.seat_set(actor=company.chair, round_=round_, user=member, is_chair=member == company.chair)
@@ -271,7 +291,7 @@ def voting_round(company: Company) -> None:
 
 def open_round(company: Company) -> None:
     """Open a round with a pitch in every state that one can be in before the reviews."""
-    sitting = sitting_open(company, 4, "50000", today().replace(day=1))
+    sitting = sitting_open(company, 4, "50000", today().replace(day=1), terms=TERMS)
     sitting.draft(ideas.INVOICES, by=company.people["Ben Carter"])
     _half_a_draft(sitting)
     sitting.submit(ideas.CALL_NOTES)

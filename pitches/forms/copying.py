@@ -6,6 +6,7 @@ from django import forms
 
 from ledger.money import plain
 from pitches.forms.answers import NewPitchForm
+from pitches.forms.rows import rows_put
 from pitches.models import LineItem, Pitch, PitchRevision
 from pitches.selectors.earlier import pitches_to_copy
 from teams.models import User
@@ -36,29 +37,45 @@ COUNTS = (
 
 
 def typed_of(revision: PitchRevision) -> dict[str, str]:
-    """Return a revision as the draft that says the same: `PitchDraft(typed_of(revision)).content()` is its content."""
+    """Return a revision as the draft that says the same: `PitchDraft(typed_of(revision)).content()` is its content.
+
+    Ties to other pitches are left out: they hold within one round.
+    """
     typed = {name: str(getattr(revision, name)) for name in PLAIN}
     typed |= {name: plain(getattr(revision, name)) for name in ("value_p10", "value_p50", "value_p90")}
     typed["sign_off"] = revision.sign_off.email
+    typed["accountable"] = revision.accountable.email if revision.accountable else ""
     typed |= {f"compliance-{code}": answer for code, answer in revision.compliance.items()}
-    items = list(revision.line_items.order_by("position"))
-    for place, item in enumerate(items):
-        typed |= {f"items-{place}-{name}": text for name, text in _item(item).items()}
-    milestones = list(revision.milestones.order_by("position"))
-    for place, milestone in enumerate(milestones):
-        typed[f"milestones-{place}-title"] = milestone.title
-        typed[f"milestones-{place}-due_on"] = milestone.due_on.isoformat()
-    typed |= {"items-TOTAL_FORMS": str(len(items)), "milestones-TOTAL_FORMS": str(len(milestones))}
-    return {name: text for name, text in typed.items() if text}
+    typed |= {f"question-{code}": answer for code, answer in revision.answers.items()}
+    typed = {name: text for name, text in typed.items() if text}
+    for prefix, rows in _rows(revision).items():
+        if rows:
+            typed = rows_put(typed, prefix, rows)
+    return typed
+
+
+def _rows(revision: PitchRevision) -> dict[str, list[dict[str, str]]]:
+    milestones = revision.milestones.order_by("position")
+    applicants = revision.applicants.select_related("user").order_by("position")
+    quality = revision.quality.order_by("pk")
+    return {
+        "items": [_item(item) for item in revision.line_items.order_by("position")],
+        "milestones": [{"title": row.title, "due_on": row.due_on.isoformat()} for row in milestones],
+        "applicants": [{"email": row.user.email, "role": row.role} for row in applicants],
+        "quality": [
+            {"tier": row.tier, "percent": plain(row.quality * 100), "evidence": row.evidence} for row in quality
+        ],
+    }
 
 
 def _item(item: LineItem) -> dict[str, str]:
-    return {"workflow": item.workflow, "tier": item.tier, **{name: str(getattr(item, name)) for name in COUNTS}}
+    counts = {name: str(getattr(item, name)) for name in COUNTS}
+    return {"workflow": item.workflow, "tier": item.tier, "evidence": item.evidence, **counts}
 
 
 def typed_last(pitch: Pitch) -> dict[str, str]:
     """Return what was last typed for a pitch, or what it last submitted when that came after."""
-    revision = pitch.revisions.select_related("sign_off").order_by("-number").first()
+    revision = pitch.revisions.select_related("sign_off", "accountable").order_by("-number").first()
     if revision is None or (pitch.state == "returned" and pitch.draft_saved_at > revision.submitted_at):
         return dict(pitch.draft)
     return typed_of(revision)

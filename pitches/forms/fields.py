@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 # Digits of other scripts are refused: nobody should have to guess what was meant.
 GROUPED = re.compile(r"\d{1,3}(?:[, \u00a0\u202f]\d{3})+|\d+", re.ASCII)
 MONEY = re.compile(rf"\$? ?(?P<whole>{GROUPED.pattern})(?:\.(?P<cents>\d{{1,2}}))?", re.ASCII)
+PERCENT = re.compile(r"\d{1,3}(?:\.\d{1,2})?", re.ASCII)
 MOST_DOLLARS = Decimal("1000000000000")
 
 
@@ -59,6 +60,22 @@ class CountField(forms.Field):
         if not self.least <= number <= self.most:
             raise ValidationError(f"Between {self.least:,} and {self.most:,}.", code="out_of_range")
         return number
+
+
+class PercentField(forms.Field):
+    """A percentage above 0 up to 100, at most two decimal places."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"widget": NumberInput(maxlength="6"), **kwargs})
+
+    def to_python(self, value: Any) -> Decimal | None:
+        """Return the percentage, None for nothing typed. Raises ValidationError."""
+        text = str(value or "").strip().removesuffix("%").strip()
+        if not text:
+            return None
+        if PERCENT.fullmatch(text) is None or not 0 < Decimal(text) <= 100:
+            raise ValidationError("Above 0, up to 100, such as 97.5.", code="invalid")
+        return Decimal(text)
 
 
 def _digits(text: str) -> str:

@@ -6,28 +6,54 @@ with `items-TOTAL_FORMS` as their number.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import cached_property
+from typing import Any
 
 from django import forms
 
 from allocations.models import StopBehaviour
-from ledger.models import Tier
-from pitches.content import ItemContent, MilestoneContent, PitchContent
-from pitches.forms.fields import CountField, DollarField, NumberInput
-from pitches.questions import CHECKLIST, Answer, DataClass, Evidence, Latency, ValueKind
+from pitches.asking import DEFAULT_TERMS, Terms
+from pitches.content import PitchContent
+from pitches.forms.fields import DollarField
+from pitches.forms.questions import PREFIX, AnswerField, QuestionField, check_field, shown_in
+from pitches.forms.rows import (
+    MOST_ROWS,
+    ROWS,
+    Applicants,
+    Items,
+    Links,
+    Milestones,
+    Qualities,
+    person_of,
+    row_count,
+    rows_add,
+    rows_put,
+    rows_remove,
+    rows_typed,
+    rows_values,
+)
+from pitches.models import Pitch
+from pitches.questions import Answer, DataClass, Evidence, Latency, SectionCode, ValueKind
 from pitches.quotes import Work
-from teams.selectors import user_by_email
+from pitches.selectors.applicants import people_by_email, pitch_number, pitches_linkable
+from pitches.selectors.asking import terms_of
+from teams.errors import Refused
+from teams.models import User
 
-if TYPE_CHECKING:
-    FormSetBase = forms.BaseFormSet[Any]
-else:
-    FormSetBase = forms.BaseFormSet
+__all__ = [
+    "MOST_ROWS",
+    "ROWS",
+    "PitchDraft",
+    "PitchForm",
+    "row_count",
+    "rows_add",
+    "rows_put",
+    "rows_remove",
+    "rows_typed",
+    "typed_from",
+]
 
-MOST_ROWS = 40
-MOST_CALLS = 100_000_000
-MOST_TOKENS = 10_000_000
 LONGEST_TEXT = 4000
 
 
@@ -44,6 +70,12 @@ class PitchForm(forms.Form):
     """Everything a pitch asks but its rows."""
 
     title = forms.CharField(label="Title", max_length=120, help_text="What you would call it in the corridor.")
+    accountable = forms.EmailField(
+        label="Who is accountable",
+        max_length=254,
+        required=False,
+        help_text="E-mail address of the person who answers for the result. Blank: the owner.",
+    )
     summary = _text("What the agents will do", "Two or three sentences; who uses the result, and how.")
     problem = _text("The problem", "What happens today, how often, and what it costs.")
     value_kind = _choice("Kind of value", ValueKind)
@@ -66,17 +98,29 @@ class PitchForm(forms.Form):
     data_class = _choice("Most sensitive data in a prompt", DataClass)
     compliance_note = _text("Explanation", "Needed where you answered no.", rows=3, required=False)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for question in CHECKLIST:
-            self.fields[f"compliance-{question.code}"] = _choice(question.text, Answer)
+    def __init__(
+        self,
+        typed: Mapping[str, str] | None = None,
+        *,
+        terms: Terms = DEFAULT_TERMS,
+        people: Mapping[str, User] | None = None,
+    ) -> None:
+        super().__init__(typed)
+        self.terms, self.people = terms, people or {}
+        self.shown = shown_in(terms, typed or {})
+        for check in terms.checklist:
+            self.fields[f"compliance-{check.code}"] = check_field(check)
+        for question in terms.questions:
+            self.fields[PREFIX + question.code] = AnswerField(question, is_shown=question.code in self.shown)
 
-    def clean_sign_off(self) -> Any:
+    def clean_sign_off(self) -> User:
         """Find the person; raises ValidationError when nobody has the address."""
-        person = user_by_email(self.cleaned_data["sign_off"])
-        if person is None:
-            raise forms.ValidationError("Nobody in Tank has this address.", code="unknown")
-        return person
+        return person_of(self.people, self.cleaned_data["sign_off"])
+
+    def clean_accountable(self) -> User | None:
+        """Find the person, None for the owner; raises ValidationError when nobody has the address."""
+        email: str = self.cleaned_data["accountable"]
+        return person_of(self.people, email) if email else None
 
     def clean(self) -> dict[str, Any]:
         """Compare fields with each other: the three values in order, an explanation for every no."""
@@ -88,123 +132,62 @@ class PitchForm(forms.Form):
             self.add_error("value_p90", forms.ValidationError("Less than the expected value.", code="order"))
         if middle == 0:
             self.add_error("value_p50", forms.ValidationError("A pitch is worth something.", code="zero"))
-        if Answer.NO in self.answers.values() and not typed.get("compliance_note"):
+        unexplained = (check for check in self.terms.checklist if check.explain_no)
+        refused = [check for check in unexplained if self.compliance.get(check.code) == Answer.NO]
+        if refused and not typed.get("compliance_note"):
             self.add_error("compliance_note", forms.ValidationError("Explain the answer no.", code="required"))
         return typed
 
     @property
+    def compliance(self) -> dict[str, str]:
+        """Return the answers of the checklist by code, those that are valid."""
+        said = {check.code: self.cleaned_data.get(f"compliance-{check.code}") for check in self.terms.checklist}
+        return {code: answer for code, answer in said.items() if answer}
+
+    @property
     def answers(self) -> dict[str, str]:
-        """Return the answers of the checklist by question code, those that are valid."""
-        answers = {question.code: self.cleaned_data.get(f"compliance-{question.code}") for question in CHECKLIST}
-        return {code: answer for code, answer in answers.items() if answer}
-
-
-class ItemForm(forms.Form):
-    """One workflow of the ask."""
-
-    workflow = forms.CharField(label="Workflow", max_length=80)
-    tier = forms.ChoiceField(label="Tier", choices=[("", "Choose…"), *Tier.choices])
-    calls_target = CountField(label="Calls a month", least=1, most=MOST_CALLS, help_text="Target.")
-    calls_min = CountField(label="At least", most=MOST_CALLS, required=False, help_text="Blank: the target.")
-    calls_stretch = CountField(label="At best", most=MOST_CALLS, required=False, help_text="Blank: the target.")
-    input_tokens = CountField(label="Tokens in", most=MOST_TOKENS, help_text="Per call.")
-    cached_tokens = CountField(label="Cached", most=MOST_TOKENS, required=False, help_text="Blank: none.")
-    output_tokens = CountField(label="Tokens out", most=MOST_TOKENS, help_text="Per call.")
-    batch_percent = CountField(
-        label="Can wait, %", most=100, required=False, help_text="Priced on batch.", widget=NumberInput(maxlength="3")
-    )
-
-    def clean(self) -> dict[str, Any]:
-        """Compare fields with each other: cached within input, minimum and stretch around the target."""
-        typed = self.cleaned_data
-        target = typed.get("calls_target")
-        if target is not None and (typed.get("calls_min") or 0) > target:
-            self.add_error("calls_min", forms.ValidationError("More than the target.", code="order"))
-        if target is not None and typed.get("calls_stretch") is not None and typed["calls_stretch"] < target:
-            self.add_error("calls_stretch", forms.ValidationError("Less than the target.", code="order"))
-        if typed.get("input_tokens") is not None and (typed.get("cached_tokens") or 0) > typed["input_tokens"]:
-            self.add_error("cached_tokens", forms.ValidationError("More than goes in.", code="order"))
-        return typed
-
-    @property
-    def content(self) -> ItemContent:
-        """Return the row, typed; ask `is_valid` first."""
-        row = self.cleaned_data
-        target = row["calls_target"]
-        return ItemContent(
-            workflow=row["workflow"],
-            tier=Tier(row["tier"]),
-            calls_min=target if row["calls_min"] is None else row["calls_min"],
-            calls_target=target,
-            calls_stretch=target if row["calls_stretch"] is None else row["calls_stretch"],
-            input_tokens=row["input_tokens"],
-            cached_tokens=row["cached_tokens"] or 0,
-            output_tokens=row["output_tokens"],
-            batch_percent=row["batch_percent"] or 0,
-        )
-
-
-class MilestoneForm(forms.Form):
-    """What will be shown by when."""
-
-    title = forms.CharField(label="What will be shown", max_length=160)
-    due_on = forms.DateField(label="By", widget=forms.DateInput({"type": "date"}))
-
-    @property
-    def content(self) -> MilestoneContent:
-        """Return the row, typed; ask `is_valid` first."""
-        due_on: date = self.cleaned_data["due_on"]
-        return MilestoneContent(self.cleaned_data["title"], due_on)
-
-
-class Rows(FormSetBase):
-    """Rows of which at least one is needed."""
-
-    default_error_messages: ClassVar = {"too_few_forms": "At least one is needed."}
-
-
-Items = forms.formset_factory(
-    ItemForm, Rows, extra=0, min_num=1, max_num=MOST_ROWS, validate_min=True, validate_max=True
-)
-Milestones = forms.formset_factory(
-    MilestoneForm, Rows, extra=0, min_num=1, max_num=MOST_ROWS, validate_min=True, validate_max=True
-)
-ROWS: dict[str, type[forms.BaseForm]] = {"items": ItemForm, "milestones": MilestoneForm}
+        """Return the answers to the round's questions by code, those that are asked, given and valid."""
+        said = {question.code: self.cleaned_data.get(PREFIX + question.code) for question in self.terms.questions}
+        return {code: answer for code, answer in said.items() if answer}
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One part of the form: its fields, and the rows that belong to it."""
+    """One part of the form: its own fields, and the rows that belong to it."""
 
-    code: str
-    title: str
+    code: SectionCode
     fields: tuple[str, ...]
-    rows: str = ""
+    rows: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Return its heading."""
+        return str(self.code.label)
+
+    def names(self, terms: Terms) -> list[str]:
+        """Return its fields with those that the round adds to it."""
+        checks = [f"compliance-{check.code}" for check in terms.checklist] if self.code == SectionCode.DATA else []
+        questions = [PREFIX + question.code for question in terms.questions if question.section == self.code]
+        return [*self.fields, *checks, *questions]
 
 
+VALUE_FIELDS = (
+    "value_kind",
+    "value_metric",
+    "value_p10",
+    "value_p50",
+    "value_p90",
+    "value_method",
+    "evidence",
+    "sign_off",
+)
 SECTIONS = (
-    Section("case", "Use case", ("title", "summary", "problem")),
-    Section(
-        "value",
-        "Value",
-        (
-            "value_kind",
-            "value_metric",
-            "value_p10",
-            "value_p50",
-            "value_p90",
-            "value_method",
-            "evidence",
-            "sign_off",
-        ),
-    ),
-    Section("work", "Work", ("latency", "stop_behaviour"), rows="items"),
-    Section("proof", "Proof", ("quality_bar",), rows="milestones"),
-    Section(
-        "data",
-        "Data",
-        ("data_class", *(f"compliance-{question.code}" for question in CHECKLIST), "compliance_note"),
-    ),
+    Section(SectionCode.CASE, ("title", "summary", "problem")),
+    Section(SectionCode.PEOPLE, ("accountable",), rows=("applicants", "links")),
+    Section(SectionCode.VALUE, VALUE_FIELDS),
+    Section(SectionCode.WORK, ("latency", "stop_behaviour"), rows=("items",)),
+    Section(SectionCode.PROOF, ("quality_bar",), rows=("milestones", "quality")),
+    Section(SectionCode.DATA, ("data_class", "compliance_note")),
 )
 
 
@@ -217,18 +200,29 @@ class SectionProgress:
 
 
 class PitchDraft:
-    """A draft and its checks."""
+    """A draft and its checks; with its pitch it is asked what the round asks, else the form's own fields only."""
 
-    def __init__(self, typed: Mapping[str, str]) -> None:
+    def __init__(self, typed: Mapping[str, str], pitch: Pitch | None = None) -> None:
         self.typed = dict(typed)
-        self.form = PitchForm(self.typed)
+        self.terms = terms_of(pitch.round) if pitch else DEFAULT_TERMS
+        people = people_by_email(self._emails())
+        self.form = PitchForm(self.typed, terms=self.terms, people=people)
+        numbers = (pitch_number(text) for text in rows_values(self.typed, "links", "number") if text)
+        pitches = pitches_linkable(pitch, [number for number in numbers if number]) if pitch else {}
         self.items: Any = Items(self._rows("items"), prefix="items")
         self.milestones: Any = Milestones(self._rows("milestones"), prefix="milestones")
+        self.applicants: Any = Applicants(self._rows("applicants"), prefix="applicants", form_kwargs={"people": people})
+        self.quality: Any = Qualities(self._rows("quality"), prefix="quality")
+        self.links: Any = Links(self._rows("links"), prefix="links", form_kwargs={"pitches": pitches})
         begun = [row for row in self.items if row.has_changed()]
         self.works: list[Work] = [row.content.work for row in begun if row.is_valid()]
         """The rows that can be priced already."""
         self.unpriced = len(begun) - len(self.works)
         """How many rows were begun and cannot be priced yet."""
+
+    def _emails(self) -> list[str]:
+        own = [self.typed.get(name, "") for name in ("sign_off", "accountable")]
+        return [*own, *rows_values(self.typed, "applicants", "email")]
 
     def _rows(self, prefix: str) -> dict[str, str]:
         counts = {f"{prefix}-TOTAL_FORMS": str(row_count(self.typed, prefix)), f"{prefix}-INITIAL_FORMS": "0"}
@@ -237,19 +231,40 @@ class PitchDraft:
     @property
     def checklist(self) -> list[forms.BoundField]:
         """Return the fields of the compliance checklist."""
-        return [self.form[f"compliance-{question.code}"] for question in CHECKLIST]
+        return [self.form[f"compliance-{check.code}"] for check in self.terms.checklist]
+
+    @cached_property
+    def questions(self) -> dict[str, list[QuestionField]]:
+        """Return the round's questions by section, with those that are not asked now."""
+        found: dict[str, list[QuestionField]] = {code: [] for code in SectionCode.values}
+        for question in self.terms.questions:
+            field = QuestionField(self.form[PREFIX + question.code], question, question.code in self.form.shown)
+            found[question.section].append(field)
+        return found
+
+    @property
+    def formsets(self) -> dict[str, Any]:
+        """Return the rows by their kind."""
+        return {prefix: getattr(self, prefix) for prefix in ROWS}
 
     def rows(self, prefix: str) -> Any:
-        """Return the formset of a section."""
-        return {"items": self.items, "milestones": self.milestones}[prefix]
+        """Return the rows of one kind."""
+        return self.formsets[prefix]
+
+    def begun(self, prefix: str) -> bool:
+        """Say whether anything was typed into the rows of one kind."""
+        return any(row.has_changed() for row in self.rows(prefix))
 
     def is_valid(self) -> bool:
         """Say whether it can be submitted; every part is checked, so that every error shows."""
-        return all([self.form.is_valid(), self.items.is_valid(), self.milestones.is_valid()])
+        return all([self.form.is_valid(), *(formset.is_valid() for formset in self.formsets.values())])
 
     def content(self) -> PitchContent:
         """Return what the draft says, typed; ask `is_valid` first."""
         said = self.form.cleaned_data
+        rows: dict[str, Any] = {
+            prefix: tuple(row.content for row in self.rows(prefix) if row.has_changed()) for prefix in ROWS
+        }
         plain = ("title", "summary", "problem", "value_p10", "value_p50", "value_p90", "value_metric", "value_method")
         return PitchContent(
             **{name: said[name] for name in plain},
@@ -258,18 +273,19 @@ class PitchDraft:
             sign_off=said["sign_off"],
             quality_bar=said["quality_bar"],
             data_class=DataClass(said["data_class"]),
-            compliance=self.form.answers,
+            compliance=self.form.compliance,
             compliance_note=said["compliance_note"],
             latency=Latency(said["latency"]),
             stop_behaviour=StopBehaviour(said["stop_behaviour"]),
-            items=tuple(row.content for row in self.items if row.has_changed()),
-            milestones=tuple(row.content for row in self.milestones if row.has_changed()),
+            accountable=said["accountable"],
+            answers=self.form.answers,
+            **rows,
         )
 
-    def value_p50(self) -> Decimal | None:
-        """Return the expected value in USD, when it is valid."""
+    def value(self, name: str) -> Decimal | None:
+        """Return one of the three values in USD, when it is valid."""
         self.form.is_valid()
-        value: Decimal | None = self.form.cleaned_data.get("value_p50")
+        value: Decimal | None = self.form.cleaned_data.get(name)
         return value
 
     def progress(self) -> list[SectionProgress]:
@@ -278,16 +294,32 @@ class PitchDraft:
         return [SectionProgress(section, self._open(section)) for section in SECTIONS]
 
     def _open(self, section: Section) -> int:
-        wrong = sum(1 for name in section.fields if name in self.form.errors)
-        if not section.rows:
-            return wrong
-        formset = self.rows(section.rows)
-        return wrong + sum(len(row.errors) for row in formset) + (1 if formset.non_form_errors() else 0)
+        wrong = sum(1 for name in section.names(self.terms) if name in self.form.errors)
+        return wrong + sum(self._wrong_rows(self.rows(prefix)) for prefix in section.rows)
+
+    @staticmethod
+    def _wrong_rows(formset: Any) -> int:
+        return sum(len(row.errors) for row in formset) + (1 if formset.non_form_errors() else 0)
+
+    def refuse(self, error: Refused) -> bool:
+        """Show what a service refused beside the field it names; False where the form has no such field."""
+        self.is_valid()
+        rows, _, rest = error.field.partition("-")
+        place, _, name = rest.partition("-")
+        form: forms.BaseForm = self.form
+        if rows in ROWS and place.isdigit() and int(place) < len(self.rows(rows).forms):
+            form = [row for row in self.rows(rows) if row.has_changed()][int(place)]
+        else:
+            name = error.field
+        if name not in form.fields:
+            return False
+        form.add_error(name, error.message)
+        return True
 
     def show_only_what_is_wrong(self) -> None:
         """Forget the errors of fields that are merely still empty: nobody is told off for not having typed yet."""
         self.is_valid()
-        for form in (self.form, *self.items, *self.milestones):
+        for form in (self.form, *(row for formset in self.formsets.values() for row in formset)):
             for name in [name for name, errors in form.errors.items() if _is_missing(errors)]:
                 del form.errors[name]
 
@@ -311,33 +343,10 @@ def _is_missing(errors: Any) -> bool:
     return all(error.code == "required" for error in errors.as_data())
 
 
-def row_count(typed: Mapping[str, str], prefix: str) -> int:
-    """Return how many rows a draft shows: at least one, at most forty."""
-    text = typed.get(f"{prefix}-TOTAL_FORMS", "1")
-    return min(max(int(text), 1), MOST_ROWS) if text.isascii() and text.isdigit() and len(text) < 6 else 1
-
-
-def typed_from(posted: Mapping[str, str]) -> dict[str, str]:
+def typed_from(posted: Mapping[str, str], terms: Terms = DEFAULT_TERMS) -> dict[str, str]:
     """Return what a request typed, the fields of the form and nothing else, as plain text."""
-    names = [*PitchForm().fields]
+    names = [*PitchForm(terms=terms).fields]
     for prefix, row in ROWS.items():
         names += [f"{prefix}-{place}-{name}" for place in range(row_count(posted, prefix)) for name in row().fields]
     typed = {name: str(posted[name]) for name in names if posted.get(name)}
     return typed | {f"{prefix}-TOTAL_FORMS": str(row_count(posted, prefix)) for prefix in ROWS}
-
-
-def rows_add(typed: Mapping[str, str], prefix: str) -> dict[str, str]:
-    """Return the draft with one empty row more."""
-    return {**typed, f"{prefix}-TOTAL_FORMS": str(min(row_count(typed, prefix) + 1, MOST_ROWS))}
-
-
-def rows_remove(typed: Mapping[str, str], prefix: str, place: int) -> dict[str, str]:
-    """Return the draft without one row; the rows after it move up."""
-    count = row_count(typed, prefix)
-    kept = [number for number in range(count) if number != place]
-    rest = {name: text for name, text in typed.items() if not name.startswith(f"{prefix}-")}
-    for new, old in enumerate(kept):
-        for name in ROWS[prefix]().fields:
-            if text := typed.get(f"{prefix}-{old}-{name}"):
-                rest[f"{prefix}-{new}-{name}"] = text
-    return rest | {f"{prefix}-TOTAL_FORMS": str(max(len(kept), 1))}

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('pitches', '0006_choice'),
+        ('pitches', '0008_form'),
         ('teams', '0006_webhooks_rights'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

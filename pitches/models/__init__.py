@@ -3,6 +3,7 @@
 What must hold across rows is kept by `pitches/sql/pitches.sql`.
 """
 
+from pitches.models.asking import ChecklistItem, RoundQuestion
 from pitches.models.choice import (
     Adoption,
     Force,
@@ -30,6 +31,7 @@ from pitches.models.committee import (
 from pitches.models.counter import Counter, CounterLine, CounterSide
 from pitches.models.decision import Decision, DecisionLine, Offer, OfferLine, Outcome
 from pitches.models.folder import Attachment, MessageKind, RevisionAttachment, ThreadMessage
+from pitches.models.parts import CoApplicant, DraftApplicant, PitchLink, RevisionQuality
 from pitches.models.pitch import LineItem, Milestone, Pitch, PitchRevision, QuoteLine
 from pitches.models.round import CommitteeSeat, Criterion, Round
 
@@ -37,7 +39,9 @@ __all__ = [
     "Adoption",
     "Attachment",
     "Ballot",
+    "ChecklistItem",
     "Choice",
+    "CoApplicant",
     "CommitteeSeat",
     "Counter",
     "CounterLine",
@@ -45,6 +49,7 @@ __all__ = [
     "Criterion",
     "Decision",
     "DecisionLine",
+    "DraftApplicant",
     "Expertise",
     "Force",
     "LineItem",
@@ -58,6 +63,7 @@ __all__ = [
     "Override",
     "OverrideCategory",
     "Pitch",
+    "PitchLink",
     "PitchOption",
     "PitchRevision",
     "QuoteLine",
@@ -70,7 +76,9 @@ __all__ = [
     "Review",
     "ReviewScore",
     "RevisionAttachment",
+    "RevisionQuality",
     "Round",
+    "RoundQuestion",
     "Selection",
     "SelectionKind",
     "ThreadMessage",

@@ -87,10 +87,20 @@ class PitchRevision(models.Model):
     value_method = models.TextField()
     evidence = models.CharField(max_length=10, choices=Evidence)
     sign_off = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    accountable = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="Who answers for the result; null before this was asked.",
+    )
     quality_bar = models.TextField()
     data_class = models.CharField(max_length=14, choices=DataClass)
     compliance = models.JSONField(help_text="Question code to answer.")
     compliance_note = models.TextField(blank=True)
+    checklist = models.JSONField(default=list, help_text="Codes and texts as the round asked them; [] before that.")
+    answers = models.JSONField(default=dict, help_text="Question code to answer, of the questions that were asked.")
+    questions = models.JSONField(default=list, help_text="Those questions as they were asked, in order.")
     latency = models.CharField(max_length=10, choices=Latency)
     stop_behaviour = models.CharField(max_length=5, choices=StopBehaviour)
     workflows = models.TextField(
@@ -142,6 +152,9 @@ class LineItem(models.Model):
     cached_tokens = models.BigIntegerField(help_text="Per call: of the input, what is read from the cache.")
     output_tokens = models.BigIntegerField(help_text="Per call, reasoning included.")
     batch_percent = models.PositiveSmallIntegerField(help_text="How many of the calls can wait for the batch tier.")
+    evidence = models.CharField(
+        max_length=10, choices=Evidence, default=Evidence.GUESS, help_text="What calls and tokens rest on."
+    )
 
     class Meta:
         constraints: ClassVar = [
@@ -156,6 +169,7 @@ class LineItem(models.Model):
                 name="line_item_tokens_add_up",
             ),
             models.CheckConstraint(condition=Q(batch_percent__lte=100), name="line_item_batch_percent_in_range"),
+            models.CheckConstraint(condition=Q(evidence__in=Evidence.values), name="line_item_evidence_known"),
         ]
 
     def __str__(self) -> str:

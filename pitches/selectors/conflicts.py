@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping
 
 from django.db.models import BooleanField, F, Func, Value
 
-from pitches.models import Pitch, Recusal, RecusalState, Round
+from pitches.models import CoApplicant, Pitch, Recusal, RecusalState, Round
 from teams.models import Membership, User
 from teams.selectors import Person
 
 
 class HasConflict(Func):
-    """`pitches_has_conflict(pitch id, user id)`: owner, team, head of the unit, or a recusal that stands."""
+    """`pitches_has_conflict(pitch id, user id)`: owner, team, head, co-applicant, or a standing recusal."""
 
     function = "pitches_has_conflict"
     arity = 2
@@ -57,6 +57,8 @@ def rule_reason(pitch: Pitch, member: User) -> str:
         return f"belongs to the team {pitch.team.name}"
     if unit.head_id == member.pk:
         return f"heads the business unit {unit.name}"
+    if CoApplicant.objects.filter(revision_id=pitch.current_id, user=member).exists():
+        return "applies together with the team"
     return ""
 
 

@@ -2,7 +2,18 @@
 
 from django.db.models import Prefetch, Q, QuerySet
 
-from pitches.models import LineItem, Milestone, Pitch, PitchRevision, QuoteLine, RevisionAttachment
+from pitches.models import (
+    CoApplicant,
+    LineItem,
+    Milestone,
+    Pitch,
+    PitchLink,
+    PitchRevision,
+    QuoteLine,
+    RevisionAttachment,
+    RevisionQuality,
+)
+from pitches.selectors.applicants import applying
 from pitches.transitions import PRIVATE_PITCH
 from teams.models import AuditEvent, Role
 from teams.selectors import Person, has_role, history_of, standing
@@ -11,23 +22,23 @@ STATED = ("team", "team__business_unit", "round", "owner", "current")
 
 
 def pitches_of_teams(user: Person) -> QuerySet[Pitch]:
-    """Return the pitches of somebody's own teams, newest first."""
+    """Return the pitches of somebody's own teams, and those where they are co-applicant, newest first."""
     teams = [pk for pk, _ in standing(user).teams]
-    return Pitch.objects.filter(team__in=teams).select_related(*STATED).order_by("-pk")
+    return Pitch.objects.filter(Q(team__in=teams) | applying(user)).select_related(*STATED).order_by("-pk")
 
 
 def pitches_visible_to(user: Person) -> QuerySet[Pitch]:
     """Return the pitches that somebody may open, newest first.
 
-    Own teams and headed units see all of theirs; finance and auditors what was submitted anywhere; the committee what
-    was submitted to its rounds. The same rule for one pitch is the permission `pitches.view_pitch`.
+    Own teams, co-applicants and headed units see all of theirs; finance and auditors what was submitted anywhere;
+    the committee what was submitted to its rounds. The same rule for one pitch is the permission `pitches.view_pitch`.
     """
     own = standing(user)
     inside = Q(team__in=[pk for pk, _ in own.teams]) | Q(team__business_unit__in=own.units)
     shown = ~Q(state__in=PRIVATE_PITCH) & Q(current__isnull=False)
     everywhere = has_role(user, Role.FINANCE, Role.AUDITOR)
     outside = shown if everywhere else shown & Q(round__seats__user_id=user.pk)
-    return Pitch.objects.filter(inside | outside).select_related(*STATED).distinct().order_by("-pk")
+    return Pitch.objects.filter(inside | applying(user) | outside).select_related(*STATED).distinct().order_by("-pk")
 
 
 def is_shown(pitch: Pitch) -> bool:
@@ -36,10 +47,10 @@ def is_shown(pitch: Pitch) -> bool:
 
 
 def revision_whole(pitch: Pitch, number: int | None = None) -> PitchRevision | None:
-    """Return a revision (by default the current one) with its items, milestones, quote and files in six queries."""
+    """Return a revision (by default the current one) with everything that belongs to it in nine queries."""
     revisions = (
         PitchRevision.objects.filter(pitch=pitch)
-        .select_related("submitted_by", "sign_off")
+        .select_related("submitted_by", "sign_off", "accountable", "pitch__owner", "pitch__team__business_unit")
         .prefetch_related(
             Prefetch("line_items", LineItem.objects.order_by("position")),
             Prefetch("milestones", Milestone.objects.order_by("position")),
@@ -50,6 +61,9 @@ def revision_whole(pitch: Pitch, number: int | None = None) -> PitchRevision | N
                 .select_related("attachment")
                 .defer("attachment__content"),
             ),
+            Prefetch("applicants", CoApplicant.objects.select_related("user").order_by("position")),
+            Prefetch("quality", RevisionQuality.objects.order_by("pk")),
+            Prefetch("links", PitchLink.objects.select_related("other__current").order_by("pk")),
         )
     )
     if number is None:
@@ -84,6 +98,8 @@ PUBLIC_VERBS = frozenset(
         "pitch.counter_answer",
         "pitch.promote",
         "pitch.pass_over",
+        "pitch.applicant_add",
+        "pitch.applicant_remove",
     }
 )
 """What the team may read in the history: no conflicts, reviews, ballots or tentative decisions."""

@@ -1,15 +1,17 @@
 """A revision as people read it: its facts in words, its quote as a table, its difference to another one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from ledger.models import Tier
 from ledger.money import show
+from pitches.asking import DEFAULT_CHECKLIST, answer_words
 from pitches.diff import Change, Fact, facts_changed
-from pitches.models import Attachment, LineItem, PitchRevision, QuoteLine
-from pitches.questions import CHECKLIST, Answer, Basis, Case
-from pitches.quotes import NOTHING, Quote, Range, in_cents
+from pitches.models import Attachment, LineItem, PitchRevision, QuoteLine, RevisionQuality
+from pitches.questions import Answer, Basis, Case, Evidence, SectionCode
+from pitches.quotes import NOTHING, Quote, Range, Work, batch_share, cached_share, in_cents
+from teams.models import User
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,14 @@ class TierQuote:
     month: Mapping[Case, Range]
     period: Mapping[Case, Range]
     asked: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class TierWorth:
+    """Dollars of value for each dollar that all of the work costs on one tier, to one place; no tier: as asked."""
+
+    tier: Tier | None
+    per_dollar: list[Decimal | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +49,19 @@ class QuoteTable:
         """Return what is asked for: expected at target over the period, each tier up to the cent."""
         return sum((tier.asked for tier in self.tiers), Decimal(0))
 
+    def worth_by_tier(self, values: Sequence[Decimal | None]) -> list[TierWorth]:
+        """Return for the ask, then for each tier, what a dollar buys at values in USD over the period."""
+        rows = [(row.tier, row.period[Case.TARGET].expected) for row in self.tiers]
+        asked = TierWorth(None, [_per_dollar(value, self.ask) for value in values])
+        return [asked, *(TierWorth(tier, [_per_dollar(value, cost) for value in values]) for tier, cost in rows)]
+
     def worth_per_dollar(self, value: Decimal | None) -> Decimal | None:
         """Return the expected value per dollar asked, to one place; None without an ask or value."""
-        return (value / self.ask).quantize(Decimal("0.1")) if value is not None and self.ask > 0 else None
+        return _per_dollar(value, self.ask)
+
+
+def _per_dollar(value: Decimal | None, cost: Decimal) -> Decimal | None:
+    return (value / cost).quantize(Decimal("0.1")) if value is not None and cost > 0 else None
 
 
 def quote_table(quote: Quote) -> QuoteTable:
@@ -81,6 +101,7 @@ def quote_kept(revision: PitchRevision) -> QuoteTable:
         count = revision.months
         return Range(cost.low / count, cost.expected / count, cost.high / count)
 
+    works = [_work(item) for item in revision.line_items.all()]
     tiers = [tier for tier in Tier if (Basis.WHOLE.value, tier.value, Case.TARGET.value) in lines]
     asked = {case: sum((period(Basis.ASKED, tier, case) for tier in Tier), NOTHING) for case in Case}
     return QuoteTable(
@@ -97,6 +118,20 @@ def quote_kept(revision: PitchRevision) -> QuoteTable:
         asked_period=asked,
         months=revision.months,
         rate_card_version=revision.rate_card_version,
+        cached_share=cached_share(works),
+        batch_share=batch_share(works),
+    )
+
+
+def _work(item: LineItem) -> Work:
+    calls = {Case.MIN: item.calls_min, Case.TARGET: item.calls_target, Case.STRETCH: item.calls_stretch}
+    return Work(
+        tier=Tier(item.tier),
+        calls=calls,
+        input_tokens=item.input_tokens,
+        cached_tokens=item.cached_tokens,
+        output_tokens=item.output_tokens,
+        batch_percent=item.batch_percent,
     )
 
 
@@ -108,11 +143,15 @@ def asked_total(lines: Iterable[QuoteLine]) -> Decimal:
 
 def facts_of(revision: PitchRevision) -> list[Fact]:
     """Return everything that a revision says, in the order of the form."""
-    questions = {question.code: question.text for question in CHECKLIST}
     return [
         Fact("Use case", revision.title),
         Fact("What the agents will do", revision.summary),
         Fact("The problem", revision.problem),
+        *_answers(revision, SectionCode.CASE),
+        Fact("Accountable", accountable_of(revision).name),
+        *(Fact(f"Co-applicant {row.user.name}", row.role) for row in revision.applicants.all()),
+        *(Fact(f"Tie to {row.other.number}", row.get_kind_display()) for row in revision.links.all()),
+        *_answers(revision, SectionCode.PEOPLE),
         Fact("Kind of value", revision.get_value_kind_display()),
         Fact("Metric", revision.value_metric),
         Fact("Value, cautious", show(revision.value_p10)),
@@ -121,21 +160,23 @@ def facts_of(revision: PitchRevision) -> list[Fact]:
         Fact("From metric to dollars", revision.value_method),
         Fact("Evidence", revision.get_evidence_display()),
         Fact("Signs off the value", revision.sign_off.name),
+        *_answers(revision, SectionCode.VALUE),
         Fact("How fast", revision.get_latency_display()),
         Fact("When a tier is spent", revision.get_stop_behaviour_display()),
         *(Fact(f"Line item {item.position}", _item_words(item)) for item in revision.line_items.all()),
+        *_answers(revision, SectionCode.WORK),
         Fact("Quality bar", revision.quality_bar),
+        *(Fact(f"Quality, {row.get_tier_display()}", _quality_words(row)) for row in revision.quality.all()),
         *(Fact(f"Milestone {row.position}", f"{row.title}, by {row.due_on}") for row in revision.milestones.all()),
+        *_answers(revision, SectionCode.PROOF),
         Fact("Most sensitive data", revision.get_data_class_display()),
-        *(
-            Fact(questions.get(code, code), Answer(answer).label if answer in Answer.values else answer)
-            for code, answer in revision.compliance.items()
-        ),
+        *checklist_of(revision),
         Fact("Explanation", revision.compliance_note),
         *(
             Fact(f"File {pin.attachment.name}", _file_words(pin.attachment))
             for pin in revision.revision_attachments.all()
         ),
+        *_answers(revision, SectionCode.DATA),
         Fact("Ask over the period", show(asked_total(revision.quote_lines.all()))),
     ]
 
@@ -144,7 +185,8 @@ def _item_words(item: LineItem) -> str:
     return (
         f"{item.workflow}: {item.get_tier_display()}, {item.calls_target:,} calls a month "
         f"({item.calls_min:,} to {item.calls_stretch:,}), {item.input_tokens:,} tokens in "
-        f"({item.cached_tokens:,} cached), {item.output_tokens:,} out, {item.batch_percent} % can wait"
+        f"({item.cached_tokens:,} cached), {item.output_tokens:,} out, {item.batch_percent} % can wait; "
+        f"{Evidence(item.evidence).word.lower()}"
     )
 
 
@@ -153,12 +195,33 @@ def _file_words(attachment: Attachment) -> str:
     return f"{attachment.get_kind_display()}, {size}, SHA-256 begins with {attachment.digest}"
 
 
+def _quality_words(row: RevisionQuality) -> str:
+    return f"{row.quality * 100:.2f} % of what the tier asked for delivers; {row.evidence}"
+
+
+def accountable_of(revision: PitchRevision) -> User:
+    """Return who answers for the result: whoever was named, else the pitch's owner."""
+    return revision.accountable or revision.pitch.owner
+
+
+def answers_of(revision: PitchRevision) -> list[tuple[str, Fact]]:
+    """Return the questions of the round as they were asked, with their answers in words, each with its section."""
+    return [
+        (row["section"], Fact(row["text"], answer_words(row["kind"], revision.answers[row["code"]])))
+        for row in revision.questions
+    ]
+
+
+def _answers(revision: PitchRevision, section: SectionCode) -> list[Fact]:
+    return [fact for place, fact in answers_of(revision) if place == section]
+
+
 def checklist_of(revision: PitchRevision) -> list[Fact]:
     """Return the answers of the compliance checklist in words."""
-    answers = revision.compliance
-    return [
-        Fact(question.text, Answer(answers[question.code]).label) for question in CHECKLIST if question.code in answers
-    ]
+    said = revision.compliance
+    # A revision from before rounds had a checklist of their own keeps answers only.
+    asked = revision.checklist or [{"code": check.code, "text": check.text} for check in DEFAULT_CHECKLIST]
+    return [Fact(line["text"], Answer(said[line["code"]]).label) for line in asked if line["code"] in said]
 
 
 def changes_between(before: PitchRevision, after: PitchRevision) -> list[Change]:

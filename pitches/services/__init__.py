@@ -1,5 +1,6 @@
 """Every write of rounds, pitches, the committee's work and offers."""
 
+from pitches.services.asking import checklist_set, questions_set, terms_copy, terms_set
 from pitches.services.attachments import attachment_add, attachment_remove
 from pitches.services.ballots import ballot_cast
 from pitches.services.claims import Outturn, claim_resolve
@@ -52,6 +53,7 @@ __all__ = [
     "attachment_add",
     "attachment_remove",
     "ballot_cast",
+    "checklist_set",
     "claim_resolve",
     "counter_accept",
     "counter_answer",
@@ -75,6 +77,7 @@ __all__ = [
     "pitch_withdraw",
     "question_answer",
     "question_ask",
+    "questions_set",
     "recusal_declare",
     "recusal_dismiss",
     "recusal_waive",
@@ -92,6 +95,8 @@ __all__ = [
     "selection_adopt",
     "selection_replay",
     "selection_run",
+    "terms_copy",
+    "terms_set",
     "voting_close",
     "voting_open",
     "waitlist_promote",

@@ -13,10 +13,12 @@ from pitches.models import LineItem, Milestone, Pitch, PitchRevision, QuoteLine,
 from pitches.questions import Basis, Case
 from pitches.quotes import Costs, NoModel, Quote
 from pitches.selectors.quotes import quote_now
+from pitches.services.applicants import applicants_name
 from pitches.services.attachments import attachments_pin, attachments_take_along
 from pitches.services.conflicts import recusals_find
 from pitches.services.locks import pitch_locked, round_locked
 from pitches.services.notices import tell_screeners, tell_team
+from pitches.services.parts import parts_create, parts_require, terms_kept
 from pitches.services.states import pitch_move
 from pitches.transitions import CONTINUABLE_PITCH, EDITABLE_PITCH, WITHDRAWABLE_PITCH, PitchState, RoundState
 from teams.access import require
@@ -68,10 +70,11 @@ def pitch_create(
 def draft_save(*, actor: User, pitch: Pitch, typed: Mapping[str, str], version: int) -> Pitch:
     """Keep what was typed, valid or not; `version` is the save that the typist had before their eyes.
 
+    Whom it names as co-applicant may edit it from then on, and is told; only people of the team name them.
     Raises NotAllowed, WrongState, Refused (draft_too_long), DraftConflict.
     """
     pitch = Pitch.objects.select_for_update(of=("self",)).select_related("team", "round", "owner").get(pk=pitch.pk)
-    require(actor, "pitches.change_pitch", pitch, message="Only people of the team write its pitches.")
+    require(actor, "pitches.write_pitch", pitch, message="Only people of the team and co-applicants write a pitch.")
     _require_editable(pitch)
     if pitch.draft_version != version:
         raise DraftConflict("Somebody else saved this draft meanwhile. Reload the page to see their version.")
@@ -80,6 +83,7 @@ def draft_save(*, actor: User, pitch: Pitch, typed: Mapping[str, str], version: 
         raise Refused(f"A draft holds at most {LONGEST_DRAFT:,} characters.", code="draft_too_long")
     if draft == pitch.draft:
         return pitch
+    applicants_name(actor=actor, pitch=pitch, draft=draft)
     Pitch.objects.filter(pk=pitch.pk).update(
         draft=draft,
         title=draft.get("title", "").strip()[:120],
@@ -94,7 +98,8 @@ def draft_save(*, actor: User, pitch: Pitch, typed: Mapping[str, str], version: 
 def pitch_submit(*, actor: User, pitch: Pitch, content: PitchContent) -> PitchRevision:
     """Submit a pitch as its next revision, with the quote at the rate card of this moment.
 
-    Raises NotAllowed, WrongState, Refused (deadline_past, own_sign_off, no_model, nothing_asked).
+    Raises NotAllowed, WrongState, Refused (deadline_past, own_sign_off, no_model, nothing_asked, checklist_missing,
+    not_explained, question_missing, invalid, named_twice, bad_link).
     """
     pitch = pitch_locked(pitch)
     require(actor, "pitches.submit_pitch", pitch, message="Only a lead of the team submits its pitches.")
@@ -104,6 +109,7 @@ def pitch_submit(*, actor: User, pitch: Pitch, content: PitchContent) -> PitchRe
         raise Refused(
             "Somebody else than owner and submitter signs off the value.", code="own_sign_off", field="sign_off"
         )
+    parts_require(pitch, content)
     quote = _quote(pitch.round, content)
     revision = _revision_create(actor, pitch, content, quote)
     attachments_pin(revision)
@@ -150,15 +156,16 @@ def _revision_create(actor: User, pitch: Pitch, content: PitchContent, quote: Qu
         value_method=content.value_method,
         evidence=content.evidence,
         sign_off=content.sign_off,
+        accountable=content.accountable or pitch.owner,
         quality_bar=content.quality_bar,
         data_class=content.data_class,
-        compliance=dict(content.compliance),
         compliance_note=content.compliance_note,
         latency=content.latency,
         stop_behaviour=content.stop_behaviour,
         workflows="\n".join(item.workflow for item in content.items),
         months=quote.months,
         rate_card_version=quote.rate_card_version,
+        **terms_kept(pitch.round, content),
     )
     LineItem.objects.bulk_create(
         LineItem(
@@ -173,6 +180,7 @@ def _revision_create(actor: User, pitch: Pitch, content: PitchContent, quote: Qu
             cached_tokens=item.cached_tokens,
             output_tokens=item.output_tokens,
             batch_percent=item.batch_percent,
+            evidence=item.evidence,
         )
         for position, item in enumerate(content.items, start=1)
     )
@@ -181,6 +189,7 @@ def _revision_create(actor: User, pitch: Pitch, content: PitchContent, quote: Qu
         for position, milestone in enumerate(content.milestones, start=1)
     )
     QuoteLine.objects.bulk_create(_quote_lines(revision, quote))
+    parts_create(revision, content)
     return revision
 
 
@@ -273,6 +282,7 @@ def pitch_carry_over(*, actor: User, pitch: Pitch, round_: Round) -> Pitch:
     )
     attachments_take_along(actor=actor, source=pitch, pitch=onward)
     audit_record(actor=actor, verb="pitch.create", target=onward, details={"continues": pitch.pk, "round": target.name})
+    applicants_name(actor=actor, pitch=onward, draft=onward.draft)
     reason = f"Continued as {onward.number} in {target.name}."
     pitch_move(actor=actor, pitch=pitch, to=PitchState.WITHDRAWN, verb="pitch.withdraw", reason=reason)
     return onward

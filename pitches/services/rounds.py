@@ -16,9 +16,11 @@ from ledger.selectors import balance
 from ledger.services import pool_open, pool_return
 from pitches import sealing
 from pitches.access import require_member
+from pitches.asking import DEFAULT_CHECKLIST
 from pitches.models import Criterion, Offer, Pitch, Round
 from pitches.questions import DEFAULT_CRITERIA
 from pitches.selectors.rounds import rounds_past_deadline
+from pitches.services.asking import checklist_write
 from pitches.services.ballots import ballots_reveal
 from pitches.services.conflicts import recusals_find
 from pitches.services.locks import round_locked
@@ -66,7 +68,7 @@ def round_create(
     rules: Rules | None = None,
     criteria: Sequence[tuple[str, str, int]] = DEFAULT_CRITERIA,
 ) -> Round:
-    """Prepare a round with its criteria; nobody but its makers sees it before it opens.
+    """Prepare a round with its criteria and the usual checklist; nobody but its makers sees it before it opens.
 
     Raises NotAllowed, or Refused (invalid) with the field that is wrong.
     """
@@ -95,6 +97,7 @@ def round_create(
         Criterion(round=round_, name=name, question=question, weight=weight, position=position)
         for position, (name, question, weight) in enumerate(criteria, start=1)
     )
+    checklist_write(round_, DEFAULT_CHECKLIST)
     audit_record(actor=actor, verb="round.create", target=round_, details={"cap": str(round_.cap)})
     return round_
 

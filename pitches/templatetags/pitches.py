@@ -106,6 +106,12 @@ def percent(share: Decimal) -> str:
 
 
 @register.filter
+def percent_exact(share: Decimal) -> str:
+    """Write a share between 0 and 1 as percent, with the decimal places that it has."""
+    return f"{(share * 100).normalize():f} %"
+
+
+@register.filter
 def count(value: int) -> str:
     """Write a whole number with its thousands set off."""
     return f"{value:,}"

@@ -23,7 +23,7 @@ from pitches.selectors.pitches import (
     revisions_of,
 )
 from pitches.selectors.results import result_of_pitch
-from pitches.selectors.revisions import changes_between, checklist_of, quote_kept
+from pitches.selectors.revisions import accountable_of, answers_of, changes_between, checklist_of, quote_kept
 from pitches.selectors.rounds import open_rounds
 from pitches.selectors.similar import LONGEST_SEARCH, pitches_found
 from pitches.transitions import (
@@ -118,7 +118,7 @@ def _page(request: UserRequest, pitch: Pitch, form: WhyForm) -> HttpResponse:
         "result": result_of_pitch(pitch) if pitch.round.state in DECISIONS_PUBLIC else None,
         "revisions": revisions_of(pitch),
         "history": history_shown(pitch),
-        "can_edit": inside and pitch.state in EDITABLE_PITCH,
+        "can_edit": pitch.state in EDITABLE_PITCH and request.user.has_perm("pitches.write_pitch", pitch),
         "can_withdraw": leads and pitch.state in WITHDRAWABLE_PITCH,
         "can_answer": leads,
         "leads": [] if leads else list(leads_of(pitch.team)),
@@ -145,7 +145,10 @@ def revision_context(revision: PitchRevision) -> dict[str, Any]:
         "revision": revision,
         "quote": quote,
         "worth": quote.worth_per_dollar(revision.value_p50),
+        "worths": quote.worth_by_tier([revision.value_p10, revision.value_p50, revision.value_p90]),
         "checklist": checklist_of(revision),
+        "accountable": accountable_of(revision),
+        "answers": [fact for _, fact in answers_of(revision)],
     }
 
 

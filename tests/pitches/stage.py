@@ -20,6 +20,7 @@ from ledger.money import usd
 from ledger.selectors import today
 from ledger.services import model_add, provider_add, year_fund
 from pitches import services
+from pitches.asking import Terms
 from pitches.content import ItemContent, MilestoneContent, PitchContent
 from pitches.models import Choice, Expertise, Offer, Outcome, Pitch, Round
 from pitches.questions import CHECKLIST, Answer, DataClass, Evidence, Latency, ValueKind
@@ -261,9 +262,33 @@ def open_stage(
     """Fund the year, prepare a round with its committee and open it; caps of a team and of frontier are shares."""
     year_fund(actor=company.system, amount=usd(funded), reason="Budget of the year")
     models = models_add(company.system)
+    round_ = _round_prepared(company, "Q1", cap, team_cap=team_cap, frontier_cap=frontier_cap)
+    services.round_open(actor=company.gil, round_=round_, reason="The first quarter")
+    stage = Stage(company, round_, models, [company.gil, company.dee, company.eli, company.fay])
+    stage.now()
+    return stage
+
+
+def open_round_asking(company: Company, terms: Terms, *, name: str = "Asking") -> Round:
+    """Open a round beside the stage's that asks these questions and has this checklist; the year must be funded."""
+    round_ = _round_prepared(company, name, "1000")
+    services.terms_set(actor=company.gil, round_=round_, terms=terms)
+    services.round_open(actor=company.gil, round_=round_, reason="Another quarter")
+    round_.refresh_from_db()
+    return round_
+
+
+def _round_prepared(
+    company: Company,
+    name: str,
+    cap: str,
+    *,
+    team_cap: Decimal | str | None = None,
+    frontier_cap: Decimal | str | None = None,
+) -> Round:
     round_ = services.round_create(
         actor=company.gil,
-        name="Q1",
+        name=name,
         cap=usd(cap),
         calendar=calendar(),
         starts_on=today(),
@@ -276,10 +301,6 @@ def open_stage(
             frontier_cap=None if frontier_cap is None else Decimal(frontier_cap),
         ),
     )
-    members = [company.gil, company.dee, company.eli, company.fay]
-    for member in members:
+    for member in (company.gil, company.dee, company.eli, company.fay):
         services.seat_set(actor=company.gil, round_=round_, user=member, is_chair=member == company.gil)
-    stage = Stage(company, round_, models, members)
-    services.round_open(actor=company.gil, round_=round_, reason="The first quarter")
-    stage.now()
-    return stage
+    return round_

@@ -15,9 +15,10 @@ from allocations.services import key_issue
 from ledger.models import Tier
 from ledger.rating import cost
 from pitches import services
-from pitches.content import ItemContent, MilestoneContent, PitchContent
+from pitches.content import ApplicantContent, ItemContent, MilestoneContent, PitchContent, QualityContent
 from pitches.forms.copying import typed_last, typed_of
-from pitches.forms.pitch import LONGEST_TEXT, MOST_CALLS, MOST_TOKENS, PitchDraft
+from pitches.forms.pitch import LONGEST_TEXT, PitchDraft
+from pitches.forms.rows import MOST_CALLS, MOST_TOKENS
 from pitches.models import Pitch
 from pitches.questions import CHECKLIST, Answer, DataClass, Evidence, Latency, ValueKind
 from pitches.selectors.earlier import earlier_of, earlier_shown
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.django_db
 
 def draft_of(pitch: Pitch) -> PitchContent:
     """Return what a draft says; fails when something in it is missing or wrong."""
-    draft = PitchDraft(pitch.draft)
+    draft = PitchDraft(pitch.draft, pitch)
     assert draft.is_valid(), draft.messages()
     return draft.content()
 
@@ -63,10 +64,17 @@ def items(draw: st.DrawFn) -> ItemContent:
         cached_tokens=cached,
         output_tokens=draw(TOKENS),
         batch_percent=draw(st.integers(0, 100)),
+        evidence=draw(st.sampled_from(Evidence)),
     )
 
 
 MILESTONES = st.builds(MilestoneContent, LINE, st.dates(date(2026, 1, 1), date(2040, 12, 31)))
+
+
+SHARES = st.integers(1, 10_000).map(lambda share: Decimal(share) / 10_000)
+QUALITY = st.lists(
+    st.builds(QualityContent, st.sampled_from(Tier), SHARES, LINE), max_size=3, unique_by=lambda row: row.tier
+)
 
 
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -74,8 +82,13 @@ MILESTONES = st.builds(MilestoneContent, LINE, st.dates(date(2026, 1, 1), date(2
 def test_a_revision_typed_again_says_the_same(stage: Stage, company: Company, data: st.DataObject) -> None:
     low, middle, high = sorted(data.draw(CENTS) for _ in range(3))
     said = PitchContent(
-        **{name: data.draw(LINE) for name in ("title", "value_metric")},
-        **{name: data.draw(TEXT) for name in ("summary", "problem", "value_method", "quality_bar", "compliance_note")},
+        title=data.draw(LINE),
+        value_metric=data.draw(LINE),
+        summary=data.draw(TEXT),
+        problem=data.draw(TEXT),
+        value_method=data.draw(TEXT),
+        quality_bar=data.draw(TEXT),
+        compliance_note=data.draw(TEXT),
         value_kind=data.draw(st.sampled_from(ValueKind)),
         value_p10=low,
         value_p50=middle,
@@ -88,12 +101,17 @@ def test_a_revision_typed_again_says_the_same(stage: Stage, company: Company, da
         stop_behaviour=data.draw(st.sampled_from(StopBehaviour)),
         items=tuple(data.draw(st.lists(items(), min_size=1, max_size=3))),
         milestones=tuple(data.draw(st.lists(MILESTONES, min_size=1, max_size=3))),
+        accountable=data.draw(st.sampled_from([None, company.bo])),
+        applicants=data.draw(
+            st.just(()) | st.builds(ApplicantContent, st.just(company.jo), LINE).map(lambda one: (one,))
+        ),
+        quality=tuple(data.draw(QUALITY)),
     )
     with transaction.atomic():
         pitch = stage.pitch()
         revision = services.pitch_submit(actor=company.ana, pitch=pitch, content=said)
 
-        draft = PitchDraft(typed_of(revision))
+        draft = PitchDraft(typed_of(revision), pitch)
 
         assert draft.is_valid(), draft.messages()
         assert draft.content() == said
@@ -104,7 +122,7 @@ def test_the_longest_texts_fit_again(stage: Stage, company: Company) -> None:
     long = "é" * LONGEST_TEXT
     pitch = stage.submitted(summary=long, problem=long, value_method=long, quality_bar=long)
 
-    assert PitchDraft(typed_of(pitch.submitted)).is_valid()
+    assert PitchDraft(typed_of(pitch.submitted), pitch).is_valid()
 
 
 # --- Copying ------------------------------------------------------------------------------------

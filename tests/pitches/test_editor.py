@@ -65,7 +65,7 @@ def test_typing_saves_the_draft_and_shows_the_quote_without_a_reload(stage: Stag
     assert answer.one("input", id="version").attrs["value"] == "1"
     quote = answer.one("section", id="quote")
     assert quote.one("div", class_="big").text == "$2,400.00"
-    table = [[cell.text for cell in row.children] for row in quote.all("tr")]
+    table = [[cell.text for cell in row.children] for row in quote.all("table")[0].all("tr")]
     assert table == [
         ["Tier", "Low", "Expected", "High"],
         ["Frontier", "$2,000", "$2,000", "$2,000"],
@@ -96,6 +96,7 @@ def test_the_progress_counts_what_is_missing_or_wrong(stage: Stage, company: Com
 
     assert [line.text for line in answer.one("section", id="progress").all("li")] == [
         "Use case 1 to go",
+        "People complete",
         "Value 1 to go",
         "Work 1 to go",
         "Proof complete",
