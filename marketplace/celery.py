@@ -36,6 +36,16 @@ app.conf.beat_schedule = {
     "webhooks": {"task": "teams.tasks.send_webhooks", "schedule": 5.0, "options": {"expires": 5}},
     "reviews": {"task": "pitches.tasks.start_reviews", "schedule": 60.0, "options": {"expires": 60}},
     "offers": {"task": "pitches.tasks.expire_offers", "schedule": 60.0, "options": {"expires": 60}},
+    "rounds": {
+        "task": "pitches.tasks.prepare_rounds",
+        "schedule": crontab(minute="15"),
+        "options": {"expires": 3600},
+    },
+    "reminders": {
+        "task": "pitches.tasks.remind_reviewers",
+        "schedule": crontab(minute="25"),
+        "options": {"expires": 3600},
+    },
     "usage": {"task": "ledger.tasks.post_usage", "schedule": crontab(minute="5"), "options": {"expires": 3600}},
     # The night, UTC: partitions ahead, then all that is open once more, then the proof of what came out.
     "partitions": {

@@ -49,7 +49,7 @@ def sections(request: HttpRequest) -> list[Section]:
     link = partial(_link, request.path)
     found = [
         Section("", _everybody(user, link)),
-        Section("Committee", [link("Desk", "admin:pitches_round_changelist")] if user.has_perm("pitches") else []),
+        Section("Committee", _committee(user, link)),
         Section("Finance", _finance(user, link)),
         Section("Platform", _platform(user, link)),
     ]
@@ -78,6 +78,12 @@ def _everybody(user: User, link: Any) -> list[Link]:
         link("Rate card", "ledger:rates"),
         *webhooks,
     ]
+
+
+def _committee(user: User, link: Any) -> list[Link]:
+    desk = [link("Desk", "admin:pitches_round_changelist")] if user.has_perm("pitches") else []
+    screening = [link("Screening", "pitches:screening_queue")] if user.has_perm("pitches.list_screenings") else []
+    return desk + screening
 
 
 def _finance(user: User, link: Any) -> list[Link]:

@@ -40,12 +40,14 @@ class RoundSerializer(serializers.ModelSerializer[Round]):
     cap = AmountField()
     awardable = AmountField()
     ends_on = serializers.DateField(read_only=True)
+    fast_lane_limit = AmountField(allow_null=True)
 
     class Meta:
         model = Round
         fields: ClassVar = [
             "id",
             "name",
+            "kind",
             "state",
             "currency",
             "cap",
@@ -53,6 +55,12 @@ class RoundSerializer(serializers.ModelSerializer[Round]):
             "reserve_share",
             "hurdle",
             "quorum",
+            "team_cap",
+            "frontier_cap",
+            "reviews_per_pitch",
+            "fast_lane_limit",
+            "recurs_months",
+            "unsealed_at",
             "time_zone",
             "submissions_close_at",
             "reviews_close_at",

@@ -13,12 +13,14 @@ from pitches.selectors.applicants import is_applicant
 from pitches.selectors.conflicts import is_conflicted
 from pitches.selectors.pitches import is_shown
 from pitches.selectors.rounds import seat_of
+from pitches.selectors.seals import is_unsealed_to
 from pitches.transitions import DECISIONS_PUBLIC, RoundState
 from teams.rules import (
     allow,
     is_auditor,
     is_chair,
     is_committee,
+    is_compliance,
     is_finance,
     is_lead,
     is_member,
@@ -48,6 +50,12 @@ def is_past_draft(user: Person, target: Any) -> bool:
 def is_submitted(user: Person, target: Any) -> bool:
     """Say whether a pitch was ever submitted."""
     return isinstance(target, Pitch) and is_shown(target)
+
+
+@Predicate
+def is_unsealed(user: Person, target: Any) -> bool:
+    """Say whether what was submitted is open to somebody outside the team, by time or by a peek."""
+    return isinstance(target, Pitch) and is_unsealed_to(user, target)
 
 
 @Predicate
@@ -132,22 +140,35 @@ allow("pitches.desk_round", has_seat | is_chair | is_auditor)
 
 allow("pitches.add_pitch", is_member)
 allow(
-    "pitches.view_pitch", is_member | is_unit_head | applies_too | (is_submitted & (is_finance | is_auditor | has_seat))
+    "pitches.view_pitch",
+    is_member | is_unit_head | applies_too | (is_submitted & is_unsealed & (is_finance | is_auditor | has_seat)),
 )
 allow("pitches.change_pitch", is_member)
 allow("pitches.write_pitch", is_member | applies_too)
 allow("pitches.submit_pitch", is_lead)
 allow("pitches.withdraw_pitch", is_lead)
 
-allow("pitches.view_thread", is_member | (is_submitted & ~sits_recused & (has_seat | is_finance | is_auditor)))
-allow("pitches.ask_question", is_submitted & unconflicted_member)
+allow(
+    "pitches.view_thread",
+    is_member | (is_submitted & is_unsealed & ~sits_recused & (has_seat | is_finance | is_auditor)),
+)
+allow("pitches.ask_question", is_submitted & is_unsealed & unconflicted_member)
 allow("pitches.answer_question", is_member)
+
+allow("pitches.list_screenings", is_platform_admin | is_compliance)
+allow("pitches.check_estimate", is_submitted & is_unsealed & is_platform_admin & ~has_conflict)
+allow("pitches.check_compliance", is_submitted & is_unsealed & is_compliance & ~has_conflict)
+allow("pitches.peek_round", has_seat | is_finance | is_auditor)
+allow("pitches.peek_pitch", is_submitted & ~has_conflict & (has_seat | is_finance | is_auditor))
 
 allow("pitches.declare_conflict", has_seat)
 allow("pitches.judge_conflict", has_chair & ~has_conflict)
-allow("pitches.screen_pitch", unconflicted_member)
+allow("pitches.screen_pitch", unconflicted_member & is_unsealed)
 allow("pitches.review_pitch", unconflicted_member)
 allow("pitches.view_review", unconflicted_member | (is_auditor & is_decided))
+allow("pitches.discuss_pitch", is_submitted & is_unsealed & unconflicted_member)
+allow("pitches.decide_lane", is_submitted & unconflicted_member)
+allow("pitches.audit_lane", is_auditor)
 allow("pitches.vote_pitch", unconflicted_member)
 allow("pitches.decide_pitch", (has_chair | (has_seat & stands_in)) & ~has_conflict)
 

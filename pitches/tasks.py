@@ -21,3 +21,15 @@ def expire_offers() -> int:
 def start_reviews() -> int:
     """Close rounds for pitches whose last day has passed; returns how many. Safe to run twice, and at once."""
     return len(services.rounds_close_due(actor=system_user()))
+
+
+@shared_task(name="pitches.tasks.prepare_rounds")
+def prepare_rounds() -> int:
+    """Prepare what comes after each recurring round; returns how many. Safe to run twice, and at once."""
+    return len(services.rounds_prepare_due(actor=system_user()))
+
+
+@shared_task(name="pitches.tasks.remind_reviewers")
+def remind_reviewers() -> int:
+    """Remind members of reviews that are due; returns how many. Safe to run twice, and at once."""
+    return services.reviews_remind(actor=system_user())

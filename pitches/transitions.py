@@ -62,7 +62,8 @@ Moves = Mapping[str, frozenset[str]]
 
 ROUND_MOVES: Moves = {
     RoundState.DRAFT: frozenset({RoundState.OPEN, RoundState.CANCELLED}),
-    RoundState.OPEN: frozenset({RoundState.REVIEWING, RoundState.CANCELLED}),
+    # Only a fast lane goes from open to published: it decides as it goes.
+    RoundState.OPEN: frozenset({RoundState.REVIEWING, RoundState.PUBLISHED, RoundState.CANCELLED}),
     RoundState.REVIEWING: frozenset({RoundState.VOTING, RoundState.CANCELLED}),
     RoundState.VOTING: frozenset({RoundState.DECIDING, RoundState.CANCELLED}),
     RoundState.DECIDING: frozenset({RoundState.PUBLISHED, RoundState.CANCELLED}),
@@ -73,10 +74,21 @@ ROUND_MOVES: Moves = {
 
 PITCH_MOVES: Moves = {
     PitchState.DRAFT: frozenset({PitchState.SUBMITTED, PitchState.WITHDRAWN}),
-    PitchState.SUBMITTED: frozenset({PitchState.RETURNED, PitchState.IN_REVIEW, PitchState.WITHDRAWN}),
+    # A fast lane decides on what was submitted; what is infeasible is declined without a ballot.
+    PitchState.SUBMITTED: frozenset(
+        {
+            PitchState.RETURNED,
+            PitchState.IN_REVIEW,
+            PitchState.WITHDRAWN,
+            PitchState.OFFERED,
+            PitchState.DECLINED,
+        }
+    ),
     PitchState.RETURNED: frozenset({PitchState.SUBMITTED, PitchState.WITHDRAWN}),
     # A gap is often seen only while reading, so a pitch can come back out of review and off a cancelled ballot.
-    PitchState.IN_REVIEW: frozenset({PitchState.SHORTLISTED, PitchState.RETURNED, PitchState.WITHDRAWN}),
+    PitchState.IN_REVIEW: frozenset(
+        {PitchState.SHORTLISTED, PitchState.RETURNED, PitchState.WITHDRAWN, PitchState.DECLINED}
+    ),
     PitchState.SHORTLISTED: frozenset(
         {
             PitchState.OFFERED,

@@ -2,12 +2,28 @@
 
 from django.urls import URLPattern, path
 
-from pitches import api, api_folder, api_offers
-from pitches.views import attachments, claims, editor, filling, offers, pitches, results, rounds, similar, thread
+from pitches import api, api_folder, api_offers, api_rounds
+from pitches.views import (
+    attachments,
+    calendar,
+    claims,
+    editor,
+    filling,
+    offers,
+    pitches,
+    results,
+    rounds,
+    screening,
+    sealed,
+    similar,
+    thread,
+)
 
 app_name = "pitches"
 urlpatterns: list[URLPattern] = [
     path("rounds/", rounds.round_list, name="rounds"),
+    path("rounds/calendar/", calendar.calendar_page, name="calendar"),
+    path("rounds/calendar.ics", calendar.calendar_file, name="calendar_file"),
     path("rounds/<int:pk>/", rounds.round_page, name="round"),
     path("rounds/<int:pk>/results/", results.results, name="results"),
     path("rounds/<int:pk>/results.csv", results.results_csv, name="results_csv"),
@@ -15,6 +31,10 @@ urlpatterns: list[URLPattern] = [
     path("rounds/claims/", claims.claims, name="claims"),
     path("rounds/claims.csv", claims.claims_csv, name="claims_csv"),
     path("rounds/claims/new/", claims.claim_new, name="claim_new"),
+    path("rounds/<int:pk>/sealed/", sealed.sealed_page, name="sealed"),
+    path("pitches/<int:pk>/peek/", sealed.pitch_peek, name="peek"),
+    path("screening/", screening.queue, name="screening_queue"),
+    path("screening/<int:pk>/", screening.screen, name="screening"),
     path("pitches/", pitches.pitch_list, name="pitches"),
     path("pitches/new/", pitches.pitch_new, name="new"),
     path("pitches/<int:pk>/", pitches.pitch_page, name="pitch"),
@@ -49,6 +69,20 @@ urlpatterns: list[URLPattern] = [
     path("pitches/<int:pk>/similar/", similar.similar_part, name="similar"),
     path("api/v1/rounds/", api.RoundList.as_view(), name="api_rounds"),
     path("api/v1/rounds/<int:pk>/", api.RoundDetail.as_view(), name="api_round"),
+    path("api/v1/rounds/", api_rounds.Rounds.as_view(), name="api_rounds"),
+    path("api/v1/rounds/calendar.ics", api_rounds.RoundCalendar.as_view(), name="api_calendar"),
+    path("api/v1/rounds/<int:pk>/", api_rounds.RoundOne.as_view(), name="api_round"),
+    path("api/v1/rounds/<int:pk>/clone/", api_rounds.RoundClone.as_view(), name="api_clone"),
+    path("api/v1/rounds/<int:pk>/sealed/", api_rounds.SealedPitches.as_view(), name="api_sealed"),
+    path("api/v1/rounds/<int:pk>/assignments/", api_rounds.RoundAssignments.as_view(), name="api_assignments"),
+    path("api/v1/rounds/<int:pk>/close-lane/", api_rounds.LaneClose.as_view(), name="api_close_lane"),
+    path("api/v1/rounds/<int:pk>/lane-decisions/", api_rounds.LaneDecisions.as_view(), name="api_lane_decisions"),
+    path("api/v1/screening/", api_rounds.ScreeningQueue.as_view(), name="api_screening"),
+    path("api/v1/pitches/<int:pk>/peek/", api_rounds.PitchPeek.as_view(), name="api_peek"),
+    path("api/v1/pitches/<int:pk>/screenings/", api_rounds.PitchScreening.as_view(), name="api_screenings"),
+    path("api/v1/pitches/<int:pk>/rule-out/", api_rounds.PitchRuleOut.as_view(), name="api_rule_out"),
+    path("api/v1/pitches/<int:pk>/remarks/", api_rounds.PitchRemarks.as_view(), name="api_remarks"),
+    path("api/v1/pitches/<int:pk>/lane-decision/", api_rounds.LaneDecisionMake.as_view(), name="api_lane_decision"),
     path("api/v1/pitches/", api.PitchList.as_view(), name="api_pitches"),
     path("api/v1/pitches/<int:pk>/", api.PitchDetail.as_view(), name="api_pitch"),
     path("api/v1/pitches/<int:pk>/submit/", api.PitchSubmit.as_view(), name="api_submit"),

@@ -113,6 +113,7 @@ class Role(models.TextChoices):
     FINANCE = "finance", "Finance"
     PLATFORM_ADMIN = "platform_admin", "Platform admin"
     AUDITOR = "auditor", "Auditor (read-only)"
+    COMPLIANCE = "compliance", "Compliance"
 
 
 class RoleGrant(models.Model):

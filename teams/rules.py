@@ -50,6 +50,12 @@ def is_platform_admin(user: Person) -> bool:
 
 
 @Predicate
+def is_compliance(user: Person) -> bool:
+    """Say whether somebody judges whether a use of data is allowed."""
+    return selectors.has_role(user, Role.COMPLIANCE)
+
+
+@Predicate
 def is_system(user: Person) -> bool:
     """Say whether this is the actor of scheduled work and commands."""
     return getattr(user, "email", "") == SYSTEM_EMAIL

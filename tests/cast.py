@@ -2,7 +2,8 @@
 
 Ana leads the team "Claims" and Bo is in it. Cy leads "Fraud", in another unit: to Claims a stranger. Dee, Eli and Fay
 are the committee under Gil, the chair. Hana and Lou are finance, Ivo runs the platform, Jo audits, Kim heads the unit
-that Claims belongs to. Nobody has a password: `company.client(person)` is a browser that is logged in.
+that Claims belongs to. Mia is compliance. Nobody has a password: `company.client(person)` is a browser that is logged
+in.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from teams.models import BusinessUnit, Role, Team, TeamRole, User
 PEOPLE = ("ana", "bo", "cy", "dee", "eli", "fay", "gil", "hana", "ivo", "jo", "kim")
 # The other half of two pairs of eyes; what is asked about every person is asked about one of each role.
 SECOND_FINANCE = "lou"
+COMPLIANCE = "mia"
 ROLES = {
     "dee": Role.COMMITTEE,
     "eli": Role.COMMITTEE,
@@ -25,6 +27,7 @@ ROLES = {
     "lou": Role.FINANCE,
     "ivo": Role.PLATFORM_ADMIN,
     "jo": Role.AUDITOR,
+    "mia": Role.COMPLIANCE,
 }
 
 
@@ -45,6 +48,7 @@ class Company:
     jo: User
     kim: User
     lou: User
+    mia: User
     insurance: BusinessUnit
     security: BusinessUnit
     claims: Team
@@ -69,7 +73,7 @@ def build_company() -> Company:
     system = selectors.system_user()
     people = {
         name: services.user_create(actor=system, email=f"{name}@acorn.example", name=f"{name.title()} Example")
-        for name in (*PEOPLE, SECOND_FINANCE)
+        for name in (*PEOPLE, SECOND_FINANCE, COMPLIANCE)
     }
     for name, role in ROLES.items():
         services.role_grant(actor=system, user=people[name], role=role)

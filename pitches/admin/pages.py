@@ -15,12 +15,16 @@ from teams.errors import Refused
 
 TABS = (
     ("desk", "Pitches", "admin:pitches_round_desk"),
+    ("assignments", "Assignments", "admin:pitches_round_assignments"),
     ("ballot", "Vote", "admin:pitches_round_ballot"),
     ("decide", "Decide", "admin:pitches_round_decide"),
     ("offers", "Offers", "admin:pitches_round_offers"),
     ("committee", "Committee and conflicts", "admin:pitches_round_committee"),
     ("questions", "What is asked", "admin:pitches_round_questions"),
 )
+
+FAST_LANE_TABS = tuple(tab for tab in TABS if tab[0] in {"desk", "committee"})
+"""A fast lane has no assignments, no vote, and no decisions to publish together."""
 
 
 def round_or_404(request: UserRequest, pk: int, permission: str = "pitches.desk_round") -> Round:
@@ -36,7 +40,8 @@ def pitch_or_404(request: UserRequest, pk: int) -> Pitch:
     pitches = Pitch.objects.select_related("team__business_unit", "round__pool", "owner", "current")
     pitch = find_or_404(pitches, request.user, "pitches.view_pitch", pk=pk)
     round_or_404(request, pitch.round_id, "pitches.sit_round")
-    if pitch.current_id is None:
+    # Asked of the rule itself: running the platform breaks no seal.
+    if pitch.current_id is None or not may(request.user, "pitches.view_pitch", pitch):
         raise Http404
     return pitch
 
@@ -44,7 +49,9 @@ def pitch_or_404(request: UserRequest, pk: int) -> Pitch:
 def page(request: UserRequest, template: str, title: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
     """Draw a page inside the admin."""
     shell = admin.site.each_context(request)
-    everything = {**shell, "title": title, "tabs": TABS, **context}
+    round_ = context.get("round")
+    tabs = FAST_LANE_TABS if isinstance(round_, Round) and round_.is_fast_lane else TABS
+    everything = {**shell, "title": title, "tabs": tabs, **context}
     return TemplateResponse(request, f"admin/pitches/{template}", everything, status=status)
 
 

@@ -11,11 +11,15 @@ from pitches import services
 from pitches.access import may
 from pitches.admin.pages import done, page, pitch_or_404
 from pitches.forms.committee import ConflictForm, NoteForm, ReviewForm
+from pitches.forms.life import RemarkForm
 from pitches.models import Expertise, Pitch, PitchRevision, Review
 from pitches.selectors.conflicts import recusals_standing, rule_reason
+from pitches.selectors.discussion import may_discuss, remarks_shown_to
 from pitches.selectors.earlier import earlier_shown
+from pitches.selectors.fast_lane import lane_takes
 from pitches.selectors.pitches import revision_whole, revisions_of
 from pitches.selectors.scores import reviews_shown_to
+from pitches.selectors.screening import findings_of, infeasible
 from pitches.selectors.similar import Match, pitches_similar, words_of_revision
 from pitches.transitions import COMMITTEE_AT_WORK, PitchState, RoundState
 from pitches.views.pitches import revision_context
@@ -72,10 +76,13 @@ def _page(
     note_form: NoteForm,
     conflict_form: ConflictForm,
     may_review: bool,
+    remark_form: RemarkForm | None = None,
 ) -> HttpResponse:
     revision = revision_whole(pitch)
     if revision is None:
         raise Http404
+    found = findings_of([pitch])[pitch.pk]
+    discusses = may(request.user, "pitches.discuss_pitch", pitch) and may_discuss(request.user, pitch)
     screens = {PitchState.SUBMITTED, PitchState.IN_REVIEW}
     context: dict[str, Any] = {
         "round": pitch.round,
@@ -89,12 +96,19 @@ def _page(
         "can_screen": may_review and pitch.state in screens and pitch.round.state in {"open", "reviewing"},
         "can_declare": may_review and pitch.round.state in COMMITTEE_AT_WORK,
         "note_form": note_form,
+        "findings": [row for _, row in sorted(found.items())],
+        "can_rule_out": bool(infeasible([pitch])) and may(request.user, "pitches.decide_pitch", pitch),
+        "can_decide_lane": lane_takes(pitch) and may(request.user, "pitches.decide_lane", pitch),
+        "may_discuss": discusses,
+        "remarks": remarks_shown_to(request.user, pitch) if discusses else [],
+        "remark_form": remark_form or RemarkForm(),
+        "can_remark": discusses and pitch.round.state in COMMITTEE_AT_WORK,
         "conflict_form": conflict_form,
         "earlier": earlier_shown(request.user, pitch),
         "similar": _similar(request, pitch, revision) if may_review else [],
         **(thread_context(request.user, pitch) if may_review else {}),
     }
-    wrong = [one for one in (form, note_form, conflict_form) if one is not None]
+    wrong = [one for one in (form, note_form, conflict_form, remark_form) if one is not None]
     return page(request, "pitch.html", revision.title, context, max(form_status(one) for one in wrong))
 
 
@@ -154,3 +168,36 @@ def _refused(request: UserRequest, pitch: Pitch, note: NoteForm, conflict: Confl
     criteria = list(pitch.round.criteria.order_by("position"))
     form = ReviewForm(criteria=criteria) if may_review and _takes_reviews(pitch) else None
     return _page(request, pitch, form, note, conflict, may_review)
+
+
+@require_POST
+def remark(request: UserRequest, pk: int) -> HttpResponse:
+    """Say something to the other members."""
+    pitch = pitch_or_404(request, pk)
+    form = RemarkForm(request.POST)
+    if form.is_valid():
+        try:
+            services.remark_add(actor=request.user, pitch=pitch, body=form.cleaned_data["body"])
+        except Refused as error:
+            form_refuse(form, error)
+        else:
+            messages.success(request, "The members without a conflict can read it.")
+            return redirect(READ, pitch.pk)
+    may_review = may(request.user, "pitches.review_pitch", pitch)
+    criteria = list(pitch.round.criteria.order_by("position"))
+    review = ReviewForm(criteria=criteria) if may_review and _takes_reviews(pitch) else None
+    return _page(request, pitch, review, NoteForm(), ConflictForm(), may_review, form)
+
+
+@require_POST
+def rule_out(request: UserRequest, pk: int) -> HttpResponse:
+    """Decline what a screening found infeasible."""
+    pitch = pitch_or_404(request, pk)
+    reason = request.POST.get("reason", "")
+    return done(
+        request,
+        lambda: services.pitch_rule_out(actor=request.user, pitch=pitch, reason=reason),
+        "Declined. The team has been told why.",
+        READ,
+        pitch.pk,
+    )

@@ -10,7 +10,7 @@ from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin
 
 from ledger.money import show
-from pitches.admin import asking, choosing, deciding, offers, reading, rounds, voting
+from pitches.admin import asking, choosing, deciding, editor, life, offers, reading, rounds, voting
 from pitches.models import Round
 from pitches.selectors.rounds import rounds_seated, rounds_visible_to
 from teams.models import Role
@@ -82,6 +82,13 @@ class RoundAdmin(ModelAdmin):  # type: ignore[misc]
             path("<int:pk>/committee/", wrap(rounds.committee), name="pitches_round_committee"),
             path("<int:pk>/committee/<int:seat>/remove/", wrap(rounds.seat_remove), name="pitches_seat_remove"),
             path("<int:pk>/conflicts/<int:recusal>/", wrap(rounds.recusal_judge), name="pitches_recusal_judge"),
+            path("<int:pk>/edit/", wrap(editor.round_edit), name="pitches_round_edit"),
+            path("<int:pk>/clone/", wrap(life.clone), name="pitches_round_clone"),
+            path("<int:pk>/assignments/", wrap(life.assignments), name="pitches_round_assignments"),
+            path("<int:pk>/lane/", wrap(life.lane_audit), name="pitches_round_lane"),
+            path("pitch/<int:pk>/lane/", wrap(life.lane_pitch), name="pitches_pitch_lane"),
+            path("pitch/<int:pk>/remark/", wrap(reading.remark), name="pitches_pitch_remark"),
+            path("pitch/<int:pk>/rule-out/", wrap(reading.rule_out), name="pitches_pitch_rule_out"),
             path("<int:pk>/ballot/", wrap(voting.ballot), name="pitches_round_ballot"),
             path("<int:pk>/decide/", wrap(deciding.decide), name="pitches_round_decide"),
             path("<int:pk>/offers/", wrap(offers.offers), name="pitches_round_offers"),

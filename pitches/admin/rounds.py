@@ -16,13 +16,21 @@ from pitches.selectors.conflicts import conflicted_ids, recusals_of
 from pitches.selectors.desk import desk_of
 from pitches.selectors.folder import open_questions
 from pitches.selectors.rounds import committee_of, round_money, seat_of
+from pitches.selectors.seals import sealed_ids
 from teams.access import UserRequest, visible_or_404
 from teams.errors import Refused
 from teams.forms import form_refuse, form_status
 
 DESK = "admin:pitches_round_desk"
 COMMITTEE = "admin:pitches_round_committee"
-NEW_ROUND = {"reserve_percent": "10", "hurdle": "1", "quorum": "3", "months": "6", "time_zone": "UTC"}
+NEW_ROUND = {
+    "reserve_percent": "10",
+    "hurdle": "1",
+    "quorum": "3",
+    "months": "6",
+    "reviews_per_pitch": "3",
+    "time_zone": "UTC",
+}
 
 
 def round_new(request: UserRequest) -> HttpResponse:
@@ -61,6 +69,7 @@ def _desk(request: UserRequest, round_: Round, form: ReasonForm) -> HttpResponse
         "seat": seat,
         "runs": seat is not None and seat.is_chair,
         "organises": request.user.has_perm("pitches.change_round"),
+        "audits": request.user.has_perm("pitches.audit_lane"),
         "form": form,
     }
     return page(request, "desk.html", round_.name, context, form_status(form))
@@ -69,6 +78,16 @@ def _desk(request: UserRequest, round_: Round, form: ReasonForm) -> HttpResponse
 def _open(request: UserRequest, round_: Round, reason: str) -> str:
     services.round_open(actor=request.user, round_=round_, reason=reason)
     return "The round is open and its money is in the pool."
+
+
+def _close_lane(request: UserRequest, round_: Round, reason: str) -> str:
+    services.lane_close(actor=request.user, round_=round_, reason=reason)
+    return "The fast lane is closed: it takes no more pitches, and its seed is shown."
+
+
+def _stop_recurring(request: UserRequest, round_: Round, reason: str) -> str:
+    services.round_recur(actor=request.user, round_=round_, months=None, reason=reason)
+    return "It does not come again by itself."
 
 
 def _review(request: UserRequest, round_: Round, reason: str) -> str:
@@ -103,6 +122,8 @@ def _cancel(request: UserRequest, round_: Round, reason: str) -> str:
 
 STEPS = {
     "open": _open,
+    "close-lane": _close_lane,
+    "stop-recurring": _stop_recurring,
     "review": _review,
     "vote": _vote,
     "close": _close,
@@ -136,7 +157,7 @@ def schedule(request: UserRequest, pk: int) -> HttpResponse:
     """Set other deadlines."""
     round_ = round_or_404(request, pk)
     visible_or_404(request.user, "pitches.change_round", round_)
-    form = RescheduleForm(request.POST or None, initial=RescheduleForm.initial_of(round_))
+    form = RescheduleForm(request.POST or None, round_=round_)
     if request.method == "POST" and form.is_valid():
         try:
             services.round_reschedule(
@@ -172,7 +193,7 @@ def committee(request: UserRequest, pk: int) -> HttpResponse:
 
 
 def _committee_context(request: UserRequest, round_: Round) -> dict[str, Any]:
-    hidden = conflicted_ids(request.user, round_)
+    hidden = conflicted_ids(request.user, round_) | sealed_ids(request.user, round_)
     seat = seat_of(request.user, round_)
     return {
         "round": round_,

@@ -35,6 +35,7 @@ ROLES = {
     "Omar Said": Role.FINANCE,
     "Noor de Vries": Role.PLATFORM_ADMIN,
     "Judit Kovacs": Role.AUDITOR,
+    "Mila Novak": Role.COMPLIANCE,
 }
 CHAIR, FINANCE = "Ines Okafor", "Helen Marsh"
 MEMBERS = ("Tomas Brandt", "Priya Raman", "Lena Fischer", "Jonas Weber")
@@ -49,6 +50,7 @@ LOGINS = {
     "Helen Marsh": "finance",
     "Noor de Vries": "platform admin",
     "Judit Kovacs": "auditor, reads everything",
+    "Mila Novak": "compliance: screens pitches",
 }
 """Whom a newcomer can be, and what for."""
 

@@ -17,7 +17,7 @@ from pitches.demo.ideas import Idea
 from pitches.demo.people import Company
 from pitches.demo.terms import ANSWERS, TERMS
 from pitches.forms.pitch import PitchDraft
-from pitches.models import Choice, Expertise, Offer, Outcome, Pitch, Round
+from pitches.models import Aspect, Choice, Expertise, Finding, Offer, Outcome, Pitch, Round
 from pitches.quotes import in_cents
 from pitches.selectors.asking import terms_of
 from pitches.selectors.conflicts import eligible_members
@@ -80,6 +80,18 @@ class Sitting:
         services.pitch_submit(actor=self.company.lead(idea.team), pitch=pitch, content=draft.content())
         pitch.refresh_from_db()
         return pitch
+
+    def screen(self, pitch: Pitch, name: str, aspect: Aspect, finding: Finding, reason: str) -> None:
+        """Let somebody screen a pitch."""
+        pitch.refresh_from_db()
+        services.screening_record(
+            actor=self.company.people[name],
+            pitch=pitch,
+            revision_number=pitch.submitted.number,
+            aspect=aspect,
+            finding=finding,
+            reason=reason,
+        )
 
     def free(self, pitch: Pitch) -> list[User]:
         """Return the members who have no conflict about a pitch."""
@@ -279,6 +291,10 @@ def voting_round(company: Company) -> None:
         actor=company.people["Jonas Weber"], pitch=copilot, reason="I worked on its pilot until the summer."
     )
     sitting.step("review_start")
+    for pitch in pitches:
+        sitting.screen(pitch, "Noor de Vries", Aspect.ESTIMATE, Finding.FEASIBLE, "Calls and tokens fit the pilot.")
+    why = "Prompts carry account numbers: they must be masked before the first call."
+    sitting.screen(fraud, "Mila Novak", Aspect.COMPLIANCE, Finding.PROBLEM, why)
     for pitch, scores in zip(pitches, ((8, 7, 4), (7, 8, 6), (6, 6, 7), (7, 7, 8)), strict=True):
         sitting.review(pitch, *scores)
     sitting.step("voting_open")
@@ -297,6 +313,9 @@ def open_round(company: Company) -> None:
     sitting.submit(ideas.CALL_NOTES)
     returned, taken_in, withdrawn = sitting.submit(ideas.MORTGAGE_CHECK, ideas.LETTERS, ideas.MEETINGS)
     chair = company.chair
+    for pitch in (returned, taken_in):
+        why = "Last round we asked for a measured baseline; the team wants to know early whether it will do."
+        services.pitch_peek(actor=chair, pitch=pitch, reason=why)
     services.pitch_return(
         actor=chair, pitch=returned, note="Last time a measured baseline was missing. What did the pilot count?"
     )

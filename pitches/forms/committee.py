@@ -14,10 +14,14 @@ from ledger.money import CURRENCY, plain
 from pitches.forms.fields import CountField, DollarField
 from pitches.models import Choice, Criterion, Decision, Expertise, Outcome, Review, Round
 from pitches.services import Calendar, Mark, Rules
+from pitches.zones import BadHour, moment_of
+from teams.errors import Refused
 from teams.models import Role, User
 from teams.selectors import people_with_role
 
 LOCAL = "%Y-%m-%dT%H:%M"
+REVIEWS_PER_PITCH = 3
+NOT_IN_FAST_LANE = ("reviews_close_at", "voting_closes_at")
 
 
 class ReasonForm(forms.Form):
@@ -63,13 +67,20 @@ class ScheduleForm(forms.Form):
     answers_due_at = _moment("Offers answered until")
 
     def calendar(self, zone: str) -> Calendar:
-        """Return the deadlines as moments; ask `is_valid` first."""
+        """Return the deadlines as moments; ask `is_valid` first.
+
+        Raises Refused (bad_hour) for an hour that the zone's clocks skip or show twice on that day.
+        """
         return Calendar(*(self._in_zone(name, zone) for name in Calendar.__dataclass_fields__))
 
     def _in_zone(self, name: str, zone: str) -> datetime:
-        moment: datetime = self.cleaned_data[name]
+        # A fast lane has neither reviews nor a vote.
+        wall: datetime = self.cleaned_data[name] or self.cleaned_data["submissions_close_at"]
         # The field read the wall clock as UTC; it was meant in the round's zone.
-        return moment.replace(tzinfo=ZoneInfo(zone))
+        try:
+            return moment_of(wall, zone)
+        except BadHour as error:
+            raise Refused(str(error), code="bad_hour", field=name) from error
 
     @staticmethod
     def initial_of(round_: Round) -> dict[str, str]:
@@ -79,9 +90,16 @@ class ScheduleForm(forms.Form):
 
 
 class RescheduleForm(ScheduleForm):
-    """Other deadlines, and why."""
+    """Other deadlines, and why; a fast lane has only two of them."""
 
     reason = forms.CharField(label="Reason", max_length=2000, widget=forms.Textarea({"rows": 2}))
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, round_: Round) -> None:
+        super().__init__(data, initial=self.initial_of(round_))
+        if round_.is_fast_lane:
+            for name in NOT_IN_FAST_LANE:
+                self.fields[name].required = False
+                self.fields[name].widget = forms.HiddenInput()
 
 
 class RoundForm(ScheduleForm):
@@ -97,6 +115,28 @@ class RoundForm(ScheduleForm):
     starts_on = forms.DateField(label="Awards from", widget=forms.DateInput({"type": "date"}))
     months = CountField(label="For how many months", least=1, most=36)
     time_zone = forms.CharField(label="Time zone", max_length=60, help_text="Of the deadlines, such as Europe/Berlin.")
+    reviews_per_pitch = CountField(
+        label="Reviews per pitch", least=1, most=99, required=False, help_text="Members asked; the others may as well."
+    )
+    team_cap_percent = CountField(
+        label="Most for one team, %", least=1, most=100, required=False, help_text="Of the cap; blank: no such limit."
+    )
+    frontier_cap_percent = CountField(
+        label="Most on the frontier tier, %", most=100, required=False, help_text="Of the cap; blank: no such limit."
+    )
+    recurs_months = CountField(
+        label="Comes again after, months",
+        least=1,
+        most=36,
+        required=False,
+        help_text="The next one is prepared as a draft 45 days before its last day. Blank: it does not come again.",
+    )
+    fast_lane_limit = DollarField(
+        label="Fast lane: most per pitch",
+        required=False,
+        help_text="USD. With a limit one member decides on each pitch as it comes, without reviews and vote. "
+        "Blank: a regular round.",
+    )
 
     field_order = (
         "name",
@@ -106,8 +146,43 @@ class RoundForm(ScheduleForm):
         "quorum",
         "starts_on",
         "months",
+        "reviews_per_pitch",
+        "team_cap_percent",
+        "frontier_cap_percent",
+        "recurs_months",
+        "fast_lane_limit",
         "time_zone",
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in NOT_IN_FAST_LANE:
+            self.fields[name].required = False
+            self.fields[name].help_text = "Not in a fast lane."
+
+    def clean(self) -> dict[str, Any]:
+        """Ask for the deadlines that a regular round has; raises nothing, errors stand beside the fields."""
+        said: dict[str, Any] = super().clean() or self.cleaned_data
+        for name in NOT_IN_FAST_LANE:
+            if not said.get("fast_lane_limit") and name not in self.errors and not said.get(name):
+                self.add_error(name, "This field is required.")
+        return said
+
+    @classmethod
+    def initial_of(cls, round_: Round) -> dict[str, str]:
+        """Return a round as it is typed into this form."""
+        shares = {"reserve": round_.reserve_share, "team_cap": round_.team_cap, "frontier_cap": round_.frontier_cap}
+        typed = {f"{name}_percent": "" if share is None else plain(share * 100) for name, share in shares.items()}
+        names = ("name", "quorum", "months", "time_zone", "reviews_per_pitch", "recurs_months")
+        return {
+            **ScheduleForm.initial_of(round_),
+            **{name: str(getattr(round_, name) or "") for name in names},
+            **typed,
+            "cap": plain(round_.cap),
+            "hurdle": plain(round_.hurdle),
+            "starts_on": round_.starts_on.isoformat(),
+            "fast_lane_limit": "" if round_.fast_lane_limit is None else plain(round_.fast_lane_limit),
+        }
 
     def clean_time_zone(self) -> str:
         """Return the zone; raises ValidationError for one that does not exist."""
@@ -126,10 +201,21 @@ class RoundForm(ScheduleForm):
             "starts_on": said["starts_on"],
             "months": said["months"],
             "time_zone": said["time_zone"],
+            "recurs_months": said["recurs_months"],
             "rules": Rules(
-                reserve_share=Decimal(said["reserve_percent"]) / 100, hurdle=said["hurdle"], quorum=said["quorum"]
+                reserve_share=Decimal(said["reserve_percent"]) / 100,
+                hurdle=said["hurdle"],
+                quorum=said["quorum"],
+                team_cap=_share(said["team_cap_percent"]),
+                frontier_cap=_share(said["frontier_cap_percent"]),
+                reviews_per_pitch=said["reviews_per_pitch"] or REVIEWS_PER_PITCH,
+                fast_lane_limit=said["fast_lane_limit"],
             ),
         }
+
+
+def _share(percent: int | None) -> Decimal | None:
+    return None if percent is None else Decimal(percent) / 100
 
 
 class SeatForm(forms.Form):

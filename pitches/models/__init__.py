@@ -33,10 +33,13 @@ from pitches.models.decision import Decision, DecisionLine, Offer, OfferLine, Ou
 from pitches.models.folder import Attachment, MessageKind, RevisionAttachment, ThreadMessage
 from pitches.models.parts import CoApplicant, DraftApplicant, PitchLink, RevisionQuality
 from pitches.models.pitch import LineItem, Milestone, Pitch, PitchRevision, QuoteLine
-from pitches.models.round import CommitteeSeat, Criterion, Round
+from pitches.models.process import Aspect, Assignment, Finding, Peek, Remark, Screening
+from pitches.models.round import CommitteeSeat, Criterion, Round, RoundKind
 
 __all__ = [
     "Adoption",
+    "Aspect",
+    "Assignment",
     "Attachment",
     "Ballot",
     "ChecklistItem",
@@ -51,6 +54,7 @@ __all__ = [
     "DecisionLine",
     "DraftApplicant",
     "Expertise",
+    "Finding",
     "Force",
     "LineItem",
     "MessageKind",
@@ -62,6 +66,7 @@ __all__ = [
     "Outcome",
     "Override",
     "OverrideCategory",
+    "Peek",
     "Pitch",
     "PitchLink",
     "PitchOption",
@@ -71,6 +76,7 @@ __all__ = [
     "Recusal",
     "RecusalKind",
     "RecusalState",
+    "Remark",
     "ResolvedClaim",
     "Result",
     "Review",
@@ -78,7 +84,9 @@ __all__ = [
     "RevisionAttachment",
     "RevisionQuality",
     "Round",
+    "RoundKind",
     "RoundQuestion",
+    "Screening",
     "Selection",
     "SelectionKind",
     "ThreadMessage",

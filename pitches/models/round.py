@@ -17,6 +17,13 @@ from pitches.transitions import RoundState
 from teams.errors import WrongState
 
 
+class RoundKind(models.TextChoices):
+    """How a round decides."""
+
+    REGULAR = "regular", "Regular"
+    FAST_LANE = "fast_lane", "Fast lane"
+
+
 class Round(models.Model):
     """A call for pitches with a cap of real money, a committee and a calendar.
 
@@ -24,6 +31,7 @@ class Round(models.Model):
     """
 
     name = models.CharField(max_length=80, unique=True)
+    kind = models.CharField(max_length=9, choices=RoundKind, default=RoundKind.REGULAR)
     state = models.CharField(max_length=10, choices=RoundState, default=RoundState.DRAFT)
     cap = ExactAmountField(help_text="USD. Leaves the reserve and becomes the round's pool when it opens.")
     reserve_share = models.DecimalField(
@@ -52,6 +60,27 @@ class Round(models.Model):
     quorum = models.PositiveSmallIntegerField(
         default=3, help_text="Least number of scores; more than half of the eligible members must vote as well."
     )
+    reviews_per_pitch = models.PositiveSmallIntegerField(
+        default=3, help_text="How many members are asked to review each pitch; the others may as well."
+    )
+    fast_lane_limit = ExactAmountField(
+        null=True, blank=True, help_text="USD. The most that a fast lane awards one pitch; null in a regular round."
+    )
+    recurs_months = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="After how many months the round comes again; null: it does not."
+    )
+    cloned_from = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, editable=False, related_name="clones"
+    )
+    repeats = models.OneToOneField(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="repeated_by",
+        help_text="The recurring round that this one was prepared after, once.",
+    )
     time_zone = models.CharField(max_length=60, default="UTC", help_text="In which the deadlines are shown.")
     submissions_close_at = models.DateTimeField()
     reviews_close_at = models.DateTimeField()
@@ -62,6 +91,12 @@ class Round(models.Model):
         default=6,
         validators=[MinValueValidator(1), MaxValueValidator(36)],
         help_text="For how many months the awards last, and pitches are priced.",
+    )
+    unsealed_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Since when others than their teams may read what was submitted (trigger).",
     )
     pool = models.OneToOneField(Account, models.PROTECT, null=True, blank=True, editable=False, related_name="round")
     seed_sealed = models.BinaryField(default=b"", editable=False)
@@ -95,8 +130,30 @@ class Round(models.Model):
                     submissions_close_at__lt=F("reviews_close_at"),
                     reviews_close_at__lt=F("voting_closes_at"),
                     voting_closes_at__lt=F("answers_due_at"),
+                )
+                # A fast lane has no reviews and no vote: it takes pitches and decides on them until one moment.
+                | Q(
+                    kind="fast_lane",
+                    reviews_close_at=F("submissions_close_at"),
+                    voting_closes_at=F("submissions_close_at"),
+                    answers_due_at__gt=F("submissions_close_at"),
                 ),
                 name="round_deadlines_in_order",
+            ),
+            models.CheckConstraint(condition=Q(kind__in=RoundKind.values), name="round_kind_known"),
+            models.CheckConstraint(
+                condition=Q(kind="fast_lane", fast_lane_limit__gt=0, fast_lane_limit__lte=F("cap"))
+                | Q(kind="regular", fast_lane_limit=None),
+                name="round_fast_lane_has_limit",
+            ),
+            scale_check("fast_lane_limit", "round_fast_lane_limit_in_cents", places=2),
+            models.CheckConstraint(
+                condition=Q(reviews_per_pitch__gte=1, reviews_per_pitch__lte=99),
+                name="round_reviews_per_pitch_in_range",
+            ),
+            models.CheckConstraint(
+                condition=Q(recurs_months=None) | Q(recurs_months__gte=1, recurs_months__lte=36),
+                name="round_recurs_months_in_range",
             ),
             models.CheckConstraint(
                 condition=Q(state__in=["draft", "cancelled"]) | Q(pool__isnull=False) & ~Q(seed_hash=""),
@@ -123,6 +180,16 @@ class Round(models.Model):
         return self.pool
 
     @property
+    def is_fast_lane(self) -> bool:
+        """Say whether one member decides on each pitch as it comes."""
+        return self.kind == RoundKind.FAST_LANE
+
+    @property
+    def is_sealed(self) -> bool:
+        """Say whether what was submitted is closed to everybody outside the teams."""
+        return self.unsealed_at is None
+
+    @property
     def awardable(self) -> Decimal:
         """Return what may be awarded, in USD: the cap without the part kept back."""
         cap: Decimal = self.cap
@@ -131,10 +198,19 @@ class Round(models.Model):
     @property
     def ends_on(self) -> date:
         """Return the last day on which the awards can be spent."""
-        months = self.starts_on.year * 12 + self.starts_on.month - 1 + self.months
-        first = date(months // 12, months % 12 + 1, 1)
-        # A start on the 31st ends before the 1st of the month that follows the last one.
-        return min(first + timedelta(days=self.starts_on.day - 1), _month_end(first)) - timedelta(days=1)
+        return last_day(self.starts_on, self.months)
+
+    def award_period(self, on: date) -> tuple[date, date]:
+        """Return the first and last day of an award that is accepted on a day; a fast lane's begins on that day."""
+        return (on, last_day(on, self.months)) if self.is_fast_lane else (self.starts_on, self.ends_on)
+
+
+def last_day(starts_on: date, months: int) -> date:
+    """Return the last day of some months that begin on a day."""
+    count = starts_on.year * 12 + starts_on.month - 1 + months
+    first = date(count // 12, count % 12 + 1, 1)
+    # A start on the 31st ends before the 1st of the month that follows the last one.
+    return min(first + timedelta(days=starts_on.day - 1), _month_end(first)) - timedelta(days=1)
 
 
 def _month_end(first: date) -> date:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from django.db.models import Prefetch
 
 from pitches.models import Decision, DecisionLine, Outcome, Pitch, Round
+from pitches.selectors.assignments import pitches_assigned_to
 from pitches.selectors.conflicts import conflicted_ids, recusals_standing, rule_reason
 from pitches.selectors.lists import with_ask
 from pitches.selectors.rounds import seat_of
@@ -19,6 +20,7 @@ from pitches.selectors.scores import (
     pitches_voted_by,
     scores_of_round,
 )
+from pitches.selectors.seals import sealed_ids, sealed_pitches
 from pitches.transitions import BALLOTS_REVEALED, DECISIONS_PUBLIC, PRIVATE_PITCH, PitchState, RoundState
 from teams.models import User
 
@@ -40,6 +42,7 @@ class Row:
     decision: Decision | None
     awarded: Decimal
     running: Decimal
+    assigned: bool = False
 
     @property
     def worth_per_dollar(self) -> Decimal | None:
@@ -63,6 +66,7 @@ class Desk:
     rows: list[Row] = field(default_factory=list)
     decided: Decimal = Decimal(0)
     hidden: int = 0
+    sealed: int = 0
 
     @property
     def to_review(self) -> int:
@@ -101,22 +105,29 @@ def desk_of(user: User, round_: Round) -> Desk:
         )
         .order_by("pk")
     )
+    sealed = sealed_ids(user, round_)
     hidden = conflicted_ids(user, round_)
+    assigned = pitches_assigned_to(user, round_)
     reasons = {recusal.pitch_id: recusal.reason for recusal in recusals_standing(user, round_)}
     scores, reviewed, voted = scores_of_round(round_), pitches_reviewed_by(user, round_), pitches_voted_by(user, round_)
     # Those without a seat, such as auditors, see scores and decisions when everybody does.
     closed = round_.state not in DECISIONS_PUBLIC and seat_of(user, round_) is None
     rows = []
-    for pitch in pitches:
+    for pitch in pitches.exclude(pk__in=sealed):
         if pitch.pk in hidden:
             reason = reasons.get(pitch.pk) or f"You {rule_reason(pitch, user)}."
             rows.append(_closed(pitch, reason))
         else:
             row = _opened(pitch, round_, scores[pitch.pk], pitch.pk in reviewed, pitch.pk in voted)
+            row = replace(row, assigned=pitch.pk in assigned)
             rows.append(replace(row, scores=None, decision=None, awarded=Decimal(0)) if closed else row)
     if round_.state in BALLOTS_REVEALED:
         rows.sort(key=_by_score)
-    return _summed(rows)
+    elif round_.state == RoundState.REVIEWING:
+        rows.sort(key=lambda row: not row.assigned)
+    desk = _summed(rows)
+    desk.sealed = sum(1 for pitch in sealed_pitches(user, round_) if not pitch.is_opened)
+    return desk
 
 
 def _closed(pitch: Pitch, reason: str) -> Row:

@@ -8,11 +8,10 @@ from django.db.models import Prefetch
 
 from ledger.models import Tier
 from pitches.choosing import RULE, canonical
-from pitches.models import Ballot, Decision, OptionLine, Outcome, Override, Pitch, PitchOption, Round
+from pitches.models import Ballot, Decision, OptionLine, Outcome, Override, Pitch, PitchLink, PitchOption, Round
 from pitches.sealing import seed_open
 from pitches.selectors.claims import claims_counted
 from pitches.selectors.conflicts import eligible_members
-from pitches.selectors.optional import rows_of
 from pitches.transitions import PitchState
 
 HAS_MONEY = frozenset({PitchState.OFFERED, PitchState.FUNDED})
@@ -139,11 +138,8 @@ def links_of(pitches: Iterable[Pitch]) -> dict[str, list[list[int]]]:
     What is needed and has its money from another round is not named: nothing waits for it any more.
     """
     found: dict[str, list[list[int]]] = {"incompatible": [], "requires": []}
-    links = rows_of("PitchLink")
-    if links is None:
-        return found
     current = {pitch.current_id: pitch.pk for pitch in pitches}
-    rows = links.filter(revision__in=list(current)).order_by("revision_id", "pk")
+    rows = PitchLink.objects.filter(revision__in=list(current)).order_by("revision_id", "pk")
     for revision, kind, other, state in rows.values_list("revision_id", "kind", "other_id", "other__state"):
         if not (kind == "requires" and state in HAS_MONEY):
             found[kind].append([current[revision], other])

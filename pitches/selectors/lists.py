@@ -50,7 +50,7 @@ class Published:
 
 def published_decisions(round_: Round) -> list[Published]:
     """Return every decision of a published round with its reason and scores, funded first; empty before."""
-    if round_.state not in DECISIONS_PUBLIC:
+    if round_.state not in DECISIONS_PUBLIC and not round_.is_fast_lane:
         return []
     decisions = Decision.objects.filter(pitch__round=round_).exclude(published_at=None)
     decisions = decisions.select_related("pitch__team", "revision").prefetch_related(

@@ -14,6 +14,8 @@ from pitches.models import (
     RevisionQuality,
 )
 from pitches.selectors.applicants import applying
+from pitches.selectors.rounds import rounds_seated
+from pitches.selectors.seals import unsealed_to
 from pitches.transitions import PRIVATE_PITCH
 from teams.models import AuditEvent, Role
 from teams.selectors import Person, has_role, history_of, standing
@@ -30,15 +32,19 @@ def pitches_of_teams(user: Person) -> QuerySet[Pitch]:
 def pitches_visible_to(user: Person) -> QuerySet[Pitch]:
     """Return the pitches that somebody may open, newest first.
 
-    Own teams, co-applicants and headed units see all of theirs; finance and auditors what was submitted anywhere;
-    the committee what was submitted to its rounds. The same rule for one pitch is the permission `pitches.view_pitch`.
+    Own teams, co-applicants and headed units see all of theirs; once the seal is open, finance and auditors see what
+    was submitted anywhere, and the committee what was submitted to its rounds. The same rule for one pitch is the
+    permission `pitches.view_pitch`.
     """
     own = standing(user)
     inside = Q(team__in=[pk for pk, _ in own.teams]) | Q(team__business_unit__in=own.units)
-    shown = ~Q(state__in=PRIVATE_PITCH) & Q(current__isnull=False)
+    submitted = ~Q(state__in=PRIVATE_PITCH) & Q(current__isnull=False)
+    shown = submitted & unsealed_to(user)
     everywhere = has_role(user, Role.FINANCE, Role.AUDITOR)
-    outside = shown if everywhere else shown & Q(round__seats__user_id=user.pk)
-    return Pitch.objects.filter(inside | applying(user) | outside).select_related(*STATED).distinct().order_by("-pk")
+    # Subqueries and not joins: a join would count an ask once for every seat.
+    seats = rounds_seated(user).values("pk")
+    outside = shown if everywhere else shown & Q(round__in=seats)
+    return Pitch.objects.filter(inside | applying(user) | outside).select_related(*STATED).order_by("-pk")
 
 
 def is_shown(pitch: Pitch) -> bool:
@@ -100,6 +106,9 @@ PUBLIC_VERBS = frozenset(
         "pitch.pass_over",
         "pitch.applicant_add",
         "pitch.applicant_remove",
+        "pitch.peek",
+        "pitch.screen",
+        "pitch.wait",
     }
 )
 """What the team may read in the history: no conflicts, reviews, ballots or tentative decisions."""

@@ -7,7 +7,7 @@ from decimal import Decimal
 from django.db.models import Count, Q, QuerySet, Sum
 
 from ledger.models import AccountBalance
-from pitches.models import CommitteeSeat, DecisionLine, OfferLine, Round
+from pitches.models import CommitteeSeat, DecisionLine, OfferLine, Round, RoundKind
 from pitches.transitions import PRIVATE_PITCH, OfferState, PitchState, RoundState
 from teams.models import Role, User
 from teams.selectors import Person, has_role
@@ -103,5 +103,6 @@ def decided_total(round_: Round, *, hidden: frozenset[int] = frozenset()) -> Dec
 
 
 def rounds_past_deadline(at: datetime) -> list[Round]:
-    """Return the open rounds whose last day for pitches has passed."""
-    return list(Round.objects.filter(state=RoundState.OPEN, submissions_close_at__lte=at).order_by("pk"))
+    """Return the open regular rounds whose last day for pitches has passed."""
+    rounds = Round.objects.filter(state=RoundState.OPEN, kind=RoundKind.REGULAR, submissions_close_at__lte=at)
+    return list(rounds.order_by("pk"))

@@ -1,6 +1,7 @@
 """Every write of rounds, pitches, the committee's work and offers."""
 
 from pitches.services.asking import checklist_set, questions_set, terms_copy, terms_set
+from pitches.services.assignments import reviews_remind
 from pitches.services.attachments import attachment_add, attachment_remove
 from pitches.services.ballots import ballot_cast
 from pitches.services.claims import Outturn, claim_resolve
@@ -14,8 +15,11 @@ from pitches.services.counters import (
     counter_withdraw,
 )
 from pitches.services.decisions import decision_set, round_publish
+from pitches.services.discussion import remark_add
+from pitches.services.fast_lane import lane_close, lane_decide
 from pitches.services.offers import offer_accept, offer_decline, offers_expire
 from pitches.services.overrides import override_propose, override_sign, override_withdraw
+from pitches.services.peeks import pitch_peek
 from pitches.services.pitches import (
     DraftConflict,
     draft_save,
@@ -27,6 +31,7 @@ from pitches.services.pitches import (
     pitch_withdraw,
 )
 from pitches.services.reviews import Mark, review_submit
+from pitches.services.round_plan import round_clone, round_edit, round_recur, rounds_prepare_due
 from pitches.services.rounds import (
     Calendar,
     Rules,
@@ -40,6 +45,7 @@ from pitches.services.rounds import (
     voting_close,
     voting_open,
 )
+from pitches.services.screening import pitch_rule_out, screening_record
 from pitches.services.selection import selection_adopt, selection_replay, selection_run
 from pitches.services.thread import question_answer, question_ask
 from pitches.services.waitlist import waitlist_promote, waitlist_raise, waitlists_promote_due
@@ -62,6 +68,8 @@ __all__ = [
     "counter_withdraw",
     "decision_set",
     "draft_save",
+    "lane_close",
+    "lane_decide",
     "offer_accept",
     "offer_decline",
     "offers_expire",
@@ -71,7 +79,9 @@ __all__ = [
     "pitch_carry_over",
     "pitch_copy",
     "pitch_create",
+    "pitch_peek",
     "pitch_return",
+    "pitch_rule_out",
     "pitch_submit",
     "pitch_take_in",
     "pitch_withdraw",
@@ -81,15 +91,22 @@ __all__ = [
     "recusal_declare",
     "recusal_dismiss",
     "recusal_waive",
+    "remark_add",
     "review_start",
     "review_submit",
+    "reviews_remind",
     "round_cancel",
+    "round_clone",
     "round_create",
+    "round_edit",
     "round_open",
     "round_publish",
+    "round_recur",
     "round_reschedule",
     "round_settle",
     "rounds_close_due",
+    "rounds_prepare_due",
+    "screening_record",
     "seat_remove",
     "seat_set",
     "selection_adopt",

@@ -5,6 +5,7 @@ from django.db import transaction
 from pitches.access import require_member
 from pitches.models import CommitteeSeat, Pitch, Recusal, RecusalKind, RecusalState, Round
 from pitches.selectors.conflicts import pairs, rule_reason
+from pitches.services.assignments import assignments_make
 from pitches.services.locks import pitch_locked, round_locked
 from pitches.services.notices import tell_chair
 from pitches.transitions import COMMITTEE_AT_WORK, RoundState
@@ -34,6 +35,7 @@ def seat_set(*, actor: User, round_: Round, user: User, is_chair: bool = False) 
     seat, _ = CommitteeSeat.objects.update_or_create(round=round_, user=user, defaults={"is_chair": is_chair})
     audit_record(actor=actor, verb="round.seat_set", target=round_, details={"user": user.email, "chair": is_chair})
     recusals_find(actor=actor, round_=round_)
+    assignments_make(actor=actor, round_=round_)
     return seat
 
 
@@ -46,6 +48,7 @@ def seat_remove(*, actor: User, seat: CommitteeSeat, reason: str) -> None:
     _require_words(reason, "reason")
     seat.delete()
     audit_record(actor=actor, verb="round.seat_remove", target=round_, reason=reason, details={"user": seat.user.email})
+    assignments_make(actor=actor, round_=round_)
 
 
 def _require_before_vote(round_: Round) -> None:
@@ -96,7 +99,9 @@ def recusal_declare(*, actor: User, pitch: Pitch, reason: str) -> Recusal:
     )
     details = {"member": actor.email, "kind": RecusalKind.DECLARED.value}
     audit_record(actor=actor, verb="pitch.recuse", target=pitch, reason=reason, details=details)
-    tell_chair(pitch.round, f"{actor.name} declared a conflict about {pitch.current or pitch}")
+    assignments_make(actor=actor, round_=pitch.round)
+    about = pitch.number if pitch.round.is_sealed else pitch.current or pitch
+    tell_chair(pitch.round, f"{actor.name} declared a conflict about {about}")
     return recusal
 
 

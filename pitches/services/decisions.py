@@ -1,7 +1,7 @@
 """Decisions: tentative within the cap while the committee deliberates, published all at once."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -31,6 +31,7 @@ from teams.models import User
 from teams.services import audit_record
 
 SHORTEST_REASON = 10
+FAST_LANE_ANSWER = timedelta(days=14)
 
 
 @transaction.atomic
@@ -235,8 +236,39 @@ def _announce(actor: User, pitch: Pitch) -> None:
     if decision.outcome == Outcome.FUND:
         lines = lines_of(decision.lines.all())
         require_room(pitch, lines)
-        offer_make(pitch=pitch, decision=decision, lines=lines, expires_at=pitch.round.answers_due_at)
-        until = f"{pitch.round.answers_due_at:%d %B %Y}"
+        offer_make(pitch=pitch, decision=decision, lines=lines, expires_at=offers_due(pitch.round))
+        until = f"{offers_due(pitch.round):%d %B %Y}"
         tell_team(pitch, f"An offer for {pitch}: answer by {until}", decision.reason, page="pitches:offer")
     else:
         tell_team(pitch, f"{pitch} was {state.label.lower()}", decision.reason)
+
+
+def offers_due(round_: Round) -> datetime:
+    """Return until when an offer that is made now can be answered: two weeks in a fast lane, else the round's day."""
+    due: datetime = round_.answers_due_at
+    return min(due, datetime.now(UTC) + FAST_LANE_ANSWER) if round_.is_fast_lane else due
+
+
+def decision_publish(
+    actor: User, pitch: Pitch, outcome: Outcome, reason: str, lines: Mapping[Tier, Decimal] | None
+) -> Decision:
+    """Decide on one locked pitch of a fast lane and publish that at once. Amounts are USD per tier.
+
+    Raises Refused (no_lines, not_in_cents, over_limit, below_hurdle, over_cap).
+    """
+    revision = pitch.submitted
+    awards = awards_checked(lines or {}) if outcome == Outcome.FUND else {}
+    total = sum(awards.values(), Decimal(0))
+    if total > pitch.round.fast_lane_limit:
+        limit = show(pitch.round.fast_lane_limit)
+        raise Refused(f"The fast lane awards at most {limit} per pitch.", code="over_limit", field="amount")
+    if awards:
+        require_hurdle(pitch.round, revision.value_p50, total)
+        _require_left(pitch, awards)
+    decision = _store(actor, pitch, revision, outcome, reason, awards, None)
+    details = {"outcome": outcome.value, "lines": {tier.value: str(amount) for tier, amount in awards.items()}}
+    audit_record(actor=actor, verb="pitch.decide", target=pitch, reason=reason, details=details)
+    Decision.objects.filter(pk=decision.pk).update(published_at=Now())
+    pitch.decision = decision
+    _announce(actor, pitch)
+    return decision

@@ -6,6 +6,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from pitches.models import MessageKind, Pitch, Round, ThreadMessage
+from pitches.selectors.assignments import pitches_assigned_to
 from pitches.selectors.conflicts import conflicted_ids, eligible_members
 from pitches.selectors.rounds import chairs_of, committee_of
 from pitches.transitions import PitchState
@@ -23,11 +24,20 @@ def tell_team(pitch: Pitch, title: str, body: str = "", *, page: str = "pitches:
 
 
 def tell_screeners(pitch: Pitch, title: str) -> None:
-    """Tell who looks at a new submission first: the chair, or every member without a conflict instead."""
+    """Tell who looks at a new submission first: the chair, or every member without a conflict instead.
+
+    While the round is sealed they learn that something came in, and not what or from whom.
+    """
     eligible = eligible_members(pitch.round).get(pitch.pk, frozenset())
     chairs = [person for person in chairs_of(pitch.round) if person.pk in eligible]
     members = [seat.user for seat in committee_of(pitch.round) if seat.user_id in eligible]
-    _tell(chairs or members, title, "", reverse("admin:pitches_pitch_read", args=[pitch.pk]))
+    if pitch.round.is_fast_lane:
+        chairs = members  # any of them decides
+    if pitch.round.is_sealed:
+        title, url = f"{pitch.round}: {pitch.number} was submitted, sealed", _desk(pitch.round)
+    else:
+        url = reverse("admin:pitches_pitch_read", args=[pitch.pk])
+    _tell(chairs or members, title, "", url)
 
 
 def tell_deciders(pitch: Pitch, title: str, body: str = "") -> None:
@@ -48,7 +58,7 @@ def tell_askers(pitch: Pitch, question: int, title: str, body: str = "") -> None
 
 def tell_chair(round_: Round, title: str, body: str = "") -> None:
     """Tell the chair of a round."""
-    _tell(chairs_of(round_), title, body, reverse("admin:pitches_round_desk", args=[round_.pk]))
+    _tell(chairs_of(round_), title, body, _desk(round_))
 
 
 def tell_members_what_waits(round_: Round, state: PitchState, verb: str, page: str) -> None:
@@ -58,7 +68,13 @@ def tell_members_what_waits(round_: Round, state: PitchState, verb: str, page: s
         count = len(waiting - conflicted_ids(seat.user, round_))
         if count:
             title = f"{round_.name}: {count} {'pitch' if count == 1 else 'pitches'} to {verb}"
-            notification_send(user=seat.user, title=title, url=reverse(page, args=[round_.pk]))
+            asked = len(waiting & pitches_assigned_to(seat.user, round_)) if state == PitchState.IN_REVIEW else 0
+            body = f"{asked} of them {'is' if asked == 1 else 'are'} assigned to you." if asked else ""
+            notification_send(user=seat.user, title=title, body=body, url=reverse(page, args=[round_.pk]))
+
+
+def _desk(round_: Round) -> str:
+    return reverse("admin:pitches_round_desk", args=[round_.pk])
 
 
 def tell_members_about(pitch: Pitch, title: str, body: str = "", *, besides: User) -> None:

@@ -12,6 +12,7 @@ from allocations.models import Allocation, StopBehaviour
 from allocations.services import allocation_create
 from ledger.models import EntryKind, Tier
 from ledger.money import show
+from ledger.selectors import today
 from pitches.models import Offer
 from pitches.services.awarding import offer_end
 from pitches.services.locks import offer_locked
@@ -34,6 +35,7 @@ def offer_accept(*, actor: User, offer: Offer) -> Allocation:
     offer = _answerable(actor, offer)
     pitch, revision = offer.pitch, offer.revision
     lines = {Tier(line.tier): line.awarded for line in offer.lines.all() if line.awarded > 0}
+    starts_on, ends_on = pitch.round.award_period(today())
     allocation = allocation_create(
         actor=actor,
         team=pitch.team,
@@ -42,8 +44,8 @@ def offer_accept(*, actor: User, offer: Offer) -> Allocation:
         lines=lines,
         funded_from=pitch.round.opened_pool,
         kind=EntryKind.AWARD,
-        starts_on=pitch.round.starts_on,
-        ends_on=pitch.round.ends_on,
+        starts_on=starts_on,
+        ends_on=ends_on,
         stop_behaviour=StopBehaviour(revision.stop_behaviour),
         reason=f"Offer accepted: {pitch.number} {revision.title}, round {pitch.round.name}",
         key=f"offer:{offer.pk}",

@@ -4,10 +4,9 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from ledger.models import Tier
-from pitches.models import OptionLine, OptionOrigin, Pitch, PitchOption, PitchRevision, Round
+from pitches.models import OptionLine, OptionOrigin, Pitch, PitchOption, PitchRevision, RevisionQuality, Round
 from pitches.options import ASKED, Ask, Made, OptionCode, options
 from pitches.questions import Basis, Case, Latency
-from pitches.selectors.optional import rows_of
 from pitches.transitions import PitchState
 from teams.models import User
 from teams.services import audit_record
@@ -20,10 +19,7 @@ def quality_of(revision: PitchRevision, tier: Tier) -> Decimal | None:
 
 def qualities_of(revisions: Iterable[PitchRevision]) -> dict[tuple[int, str], Decimal]:
     """Return every measured quality of some revisions by revision id and tier, in at most one query."""
-    measured = rows_of("RevisionQuality")
-    if measured is None:
-        return {}
-    rows = measured.filter(revision__in=[revision.pk for revision in revisions])
+    rows = RevisionQuality.objects.filter(revision__in=[revision.pk for revision in revisions])
     return {(pk, tier): quality for pk, tier, quality in rows.values_list("revision_id", "tier", "quality")}
 
 

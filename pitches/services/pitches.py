@@ -7,6 +7,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from ledger.models import Tier
+from ledger.money import show
 from pitches.access import require_member
 from pitches.content import PitchContent
 from pitches.models import LineItem, Milestone, Pitch, PitchRevision, QuoteLine, Round
@@ -14,6 +15,7 @@ from pitches.questions import Basis, Case
 from pitches.quotes import Costs, NoModel, Quote
 from pitches.selectors.quotes import quote_now
 from pitches.services.applicants import applicants_name
+from pitches.services.assignments import assignments_make
 from pitches.services.attachments import attachments_pin, attachments_take_along
 from pitches.services.conflicts import recusals_find
 from pitches.services.locks import pitch_locked, round_locked
@@ -99,7 +101,7 @@ def pitch_submit(*, actor: User, pitch: Pitch, content: PitchContent) -> PitchRe
     """Submit a pitch as its next revision, with the quote at the rate card of this moment.
 
     Raises NotAllowed, WrongState, Refused (deadline_past, own_sign_off, no_model, nothing_asked, checklist_missing,
-    not_explained, question_missing, invalid, named_twice, bad_link).
+    not_explained, question_missing, invalid, named_twice, bad_link, over_limit).
     """
     pitch = pitch_locked(pitch)
     require(actor, "pitches.submit_pitch", pitch, message="Only a lead of the team submits its pitches.")
@@ -111,6 +113,7 @@ def pitch_submit(*, actor: User, pitch: Pitch, content: PitchContent) -> PitchRe
         )
     parts_require(pitch, content)
     quote = _quote(pitch.round, content)
+    _require_within_limit(pitch.round, quote)
     revision = _revision_create(actor, pitch, content, quote)
     attachments_pin(revision)
     pitch.current = revision
@@ -137,6 +140,16 @@ def _quote(round_: Round, content: PitchContent) -> Quote:
     if quote.total(Case.TARGET).expected <= 0:
         raise Refused("At target the ask is zero: say how many calls there are.", code="nothing_asked", field="items")
     return quote
+
+
+def _require_within_limit(round_: Round, quote: Quote) -> None:
+    limit = round_.fast_lane_limit
+    if limit is not None and quote.period_total(Case.TARGET).expected > limit:
+        raise Refused(
+            f"The fast lane takes asks of at most {show(limit)}; pitch this one for a regular round.",
+            code="over_limit",
+            field="items",
+        )
 
 
 def _revision_create(actor: User, pitch: Pitch, content: PitchContent, quote: Quote) -> PitchRevision:
@@ -221,7 +234,10 @@ def pitch_take_in(*, actor: User, pitch: Pitch) -> Pitch:
     pitch = pitch_locked(pitch)
     require_member(actor, "pitches.screen_pitch", pitch, message="Only members without a conflict screen a pitch.")
     _require_round(pitch, RoundState.OPEN, RoundState.REVIEWING)
+    if pitch.round.is_fast_lane:
+        raise WrongState("A fast lane has no reviews: decide on the pitch.")
     pitch_move(actor=actor, pitch=pitch, to=PitchState.IN_REVIEW, verb="pitch.take_in")
+    assignments_make(actor=actor, round_=pitch.round)
     return pitch
 
 

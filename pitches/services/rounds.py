@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import pairwise
 from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError
@@ -17,11 +18,14 @@ from ledger.services import pool_open, pool_return
 from pitches import sealing
 from pitches.access import require_member
 from pitches.asking import DEFAULT_CHECKLIST
-from pitches.models import Criterion, Offer, Pitch, Round
+from pitches.models import Criterion, Offer, Pitch, Round, RoundKind
 from pitches.questions import DEFAULT_CRITERIA
 from pitches.selectors.rounds import rounds_past_deadline
+from pitches.selectors.screening import infeasible
 from pitches.services.asking import checklist_write
+from pitches.services.assignments import assignments_make
 from pitches.services.ballots import ballots_reveal
+from pitches.services.carrying import drafts_carry
 from pitches.services.conflicts import recusals_find
 from pitches.services.locks import round_locked
 from pitches.services.notices import tell_chair, tell_members_what_waits, tell_team
@@ -33,6 +37,9 @@ from teams.errors import Refused, WrongState, require_reason
 from teams.models import User
 from teams.services import audit_record
 
+HEAVIEST = 100
+MOST_MONTHS = 36
+
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
@@ -43,16 +50,23 @@ class Calendar:
     voting_closes_at: datetime
     answers_due_at: datetime
 
+    @classmethod
+    def of_fast_lane(cls, until: datetime, answers_due_at: datetime) -> "Calendar":
+        """Return the calendar of a fast lane, which takes and decides pitches until one moment."""
+        return cls(until, until, until, answers_due_at)
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What decisions of a round rest on; fixed when it opens."""
+    """What decisions of a round rest on; fixed when it opens. With a limit (USD per pitch) it is a fast lane."""
 
     reserve_share: Decimal = Decimal("0.1")
     hurdle: Decimal = Decimal(1)
     quorum: int = 3
     team_cap: Decimal | None = None
     frontier_cap: Decimal | None = None
+    reviews_per_pitch: int = 3
+    fast_lane_limit: Decimal | None = None
 
 
 @transaction.atomic
@@ -67,59 +81,107 @@ def round_create(
     time_zone: str = "UTC",
     rules: Rules | None = None,
     criteria: Sequence[tuple[str, str, int]] = DEFAULT_CRITERIA,
+    recurs_months: int | None = None,
 ) -> Round:
     """Prepare a round with its criteria and the usual checklist; nobody but its makers sees it before it opens.
 
     Raises NotAllowed, or Refused (invalid) with the field that is wrong.
     """
     require(actor, "pitches.add_round", message="Only the chair or finance prepares rounds.")
-    rules = rules or Rules()
     round_ = Round(
         name=name.strip(),
         cap=cap.amount,
-        submissions_close_at=calendar.submissions_close_at,
-        reviews_close_at=calendar.reviews_close_at,
-        voting_closes_at=calendar.voting_closes_at,
-        answers_due_at=calendar.answers_due_at,
         starts_on=starts_on,
         months=months,
         time_zone=time_zone,
-        reserve_share=rules.reserve_share,
-        hurdle=rules.hurdle,
-        quorum=rules.quorum,
-        team_cap=rules.team_cap,
-        frontier_cap=rules.frontier_cap,
+        recurs_months=recurs_months,
         created_by=actor,
     )
-    _require_sense(round_, cap)
+    calendar_set(round_, calendar)
+    rules_set(round_, rules or Rules())
+    require_sense(round_, cap)
     round_.save()
-    Criterion.objects.bulk_create(
-        Criterion(round=round_, name=name, question=question, weight=weight, position=position)
-        for position, (name, question, weight) in enumerate(criteria, start=1)
-    )
+    criteria_set(round_, criteria)
     checklist_write(round_, DEFAULT_CHECKLIST)
     audit_record(actor=actor, verb="round.create", target=round_, details={"cap": str(round_.cap)})
     return round_
 
 
-def _require_sense(round_: Round, cap: Money) -> None:
+def calendar_set(round_: Round, calendar: Calendar) -> None:
+    """Give a round that is not saved yet its deadlines."""
+    for name in Calendar.__dataclass_fields__:
+        setattr(round_, name, getattr(calendar, name))
+
+
+def rules_set(round_: Round, rules: Rules) -> None:
+    """Give a round that is not saved yet its rules."""
+    for name in Rules.__dataclass_fields__:
+        setattr(round_, name, getattr(rules, name))
+    round_.kind = RoundKind.REGULAR if rules.fast_lane_limit is None else RoundKind.FAST_LANE
+
+
+def criteria_set(round_: Round, criteria: Sequence[tuple[str, str, int]]) -> None:
+    """Give a draft round its criteria (name, question, weight) in order, instead of those it has.
+
+    Raises Refused (criteria_missing, invalid); the field names the row, such as `criteria-0-weight`.
+    """
+    if not criteria:
+        raise Refused("Name at least one criterion.", code="criteria_missing")
+    rows = [
+        Criterion(round=round_, name=name.strip(), question=question.strip(), weight=weight, position=position)
+        for position, (name, question, weight) in enumerate(criteria, start=1)
+    ]
+    names: set[str] = set()
+    for number, row in enumerate(rows):
+        _require_criterion(row, f"criteria-{number}", names)
+        names.add(row.name)
+    round_.criteria.all().delete()
+    Criterion.objects.bulk_create(rows)
+
+
+def _require_criterion(row: Criterion, place: str, names: set[str]) -> None:
+    if not 1 <= row.weight <= HEAVIEST:
+        raise Refused(f"A weight is from 1 to {HEAVIEST}.", code="invalid", field=f"{place}-weight")
+    if row.name in names:
+        raise Refused("Another criterion has this name.", code="invalid", field=f"{place}-name")
+    try:
+        row.clean_fields(exclude=["round"])
+    except ValidationError as error:
+        field, messages = next(iter(error.message_dict.items()))
+        raise Refused(messages[0], code="invalid", field=f"{place}-{field}") from error
+
+
+def require_sense(round_: Round, cap: Money) -> None:
+    """Let a service go on only with a round that makes sense; raises Refused (invalid) with the field."""
     if str(cap.currency) != CURRENCY:
         raise Refused(f"A round's cap is in {CURRENCY}.", code="invalid", field="cap")
     if cap.amount <= 0:
         raise Refused("The cap must be more than zero.", code="invalid", field="cap")
-    deadlines = [getattr(round_, name) for name in Calendar.__dataclass_fields__]
-    for name, before, after in zip(list(Calendar.__dataclass_fields__)[1:], deadlines, deadlines[1:], strict=False):
-        if after <= before:
-            raise Refused("This comes after the deadline above it.", code="invalid", field=name)
+    _require_order(round_)
+    if round_.fast_lane_limit is not None and not 0 < round_.fast_lane_limit <= cap.amount:
+        raise Refused("More than zero, and not more than the cap.", code="invalid", field="fast_lane_limit")
     if round_.time_zone not in available_timezones():
         raise Refused(
             f"“{round_.time_zone}” is not a time zone such as Europe/Berlin.", code="invalid", field="time_zone"
         )
+    recurs = round_.recurs_months
+    if recurs is not None and not 1 <= recurs <= MOST_MONTHS:
+        raise Refused(f"From 1 to {MOST_MONTHS} months.", code="invalid", field="recurs_months")
     try:
         round_.full_clean(exclude=["created_by"])
     except ValidationError as error:
         field, messages = next(iter(error.message_dict.items()))
         raise Refused(messages[0], code="invalid", field="" if field == "__all__" else field) from error
+
+
+def _require_order(round_: Round) -> None:
+    names = list(Calendar.__dataclass_fields__)
+    if round_.is_fast_lane:
+        round_.reviews_close_at = round_.voting_closes_at = round_.submissions_close_at
+        names = ["submissions_close_at", "answers_due_at"]
+    for before, name in pairwise(names):
+        if getattr(round_, name) <= getattr(round_, before):
+            raise Refused("This comes after the deadline above it.", code="invalid", field=name)
 
 
 @transaction.atomic
@@ -153,6 +215,7 @@ def round_open(*, actor: User, round_: Round, reason: str) -> Round:
         )
     details = {"cap": str(round_.cap), "seed_hash": round_.seed_hash}
     round_move(actor=actor, round_=round_, to=RoundState.OPEN, verb="round.open", reason=reason, details=details)
+    drafts_carry(actor=actor)
     return round_
 
 
@@ -165,11 +228,8 @@ def round_reschedule(*, actor: User, round_: Round, calendar: Calendar, reason: 
     if round_.state in {RoundState.PUBLISHED, RoundState.SETTLED, RoundState.CANCELLED}:
         raise WrongState("Its calendar is over.")
     before = round_.submissions_close_at
-    round_.submissions_close_at = calendar.submissions_close_at
-    round_.reviews_close_at = calendar.reviews_close_at
-    round_.voting_closes_at = calendar.voting_closes_at
-    round_.answers_due_at = calendar.answers_due_at
-    _require_sense(round_, round_.cap_money)
+    calendar_set(round_, calendar)
+    require_sense(round_, round_.cap_money)
     round_.save()
     details = {"submissions_closed_at": before.isoformat()}
     audit_record(actor=actor, verb="round.reschedule", target=round_, reason=reason, details=details)
@@ -178,16 +238,20 @@ def round_reschedule(*, actor: User, round_: Round, calendar: Calendar, reason: 
 
 @transaction.atomic
 def review_start(*, actor: User, round_: Round) -> Round:
-    """Close a round for pitches and take everything submitted into review; drafts stay drafts.
+    """Close a round for pitches, open its seal, take everything submitted into review and ask members to review it.
 
-    Raises NotAllowed or WrongState.
+    Drafts go on to the next open round, or wait for one. Raises NotAllowed or WrongState.
     """
     require_member(actor, "pitches.run_round", round_, message="Only the chair closes a round for pitches.")
     round_ = round_locked(round_)
+    if round_.is_fast_lane:
+        raise WrongState("A fast lane has no reviews: a member decides on each pitch.")
     round_move(actor=actor, round_=round_, to=RoundState.REVIEWING, verb="round.review")
     for pitch in _locked_pitches(round_, PitchState.SUBMITTED):
         pitch_move(actor=actor, pitch=pitch, to=PitchState.IN_REVIEW, verb="pitch.take_in")
     recusals_find(actor=actor, round_=round_)
+    assignments_make(actor=actor, round_=round_, tell=False)
+    drafts_carry(actor=actor, closed=round_)
     tell_members_what_waits(round_, PitchState.IN_REVIEW, "review", "admin:pitches_round_desk")
     return round_
 
@@ -211,7 +275,7 @@ def _close_due(actor: User, round_: Round, now: datetime) -> bool:
 def voting_open(*, actor: User, round_: Round) -> Round:
     """End the reviews and put every pitch in review on the ballot.
 
-    Raises NotAllowed, WrongState, Refused (nothing_to_vote_on, still_submitted).
+    Raises NotAllowed, WrongState, Refused (nothing_to_vote_on, still_submitted, infeasible).
     """
     require_member(actor, "pitches.run_round", round_, message="Only the chair opens the vote.")
     round_ = round_locked(round_)
@@ -221,11 +285,18 @@ def voting_open(*, actor: User, round_: Round) -> Round:
     pitches = _locked_pitches(round_, PitchState.IN_REVIEW)
     if not pitches:
         raise Refused("No pitch is in review, so there is nothing to vote on.", code="nothing_to_vote_on")
+    _require_feasible(pitches)
     recusals_find(actor=actor, round_=round_)
     for pitch in pitches:
         pitch_move(actor=actor, pitch=pitch, to=PitchState.SHORTLISTED, verb="pitch.shortlist")
     tell_members_what_waits(round_, PitchState.SHORTLISTED, "vote on", "admin:pitches_round_ballot")
     return round_
+
+
+def _require_feasible(pitches: list[Pitch]) -> None:
+    found = sorted({pitch.submitted.title for pitch, _ in infeasible(pitches)})
+    if found:
+        raise Refused(f"Found infeasible, so to be returned or declined first: {', '.join(found)}.", code="infeasible")
 
 
 @transaction.atomic
@@ -285,6 +356,7 @@ def round_cancel(*, actor: User, round_: Round, reason: str) -> Round:
         pitch.return_note = note
         pitch_move(actor=actor, pitch=pitch, to=PitchState.RETURNED, verb="pitch.return", reason=note)
         tell_team(pitch, f"{pitch}: the round was cancelled", "The pitch can be carried over to another round.")
+    drafts_carry(actor=actor, closed=round_)
     return round_
 
 

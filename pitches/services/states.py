@@ -26,6 +26,8 @@ def round_move(
     require_move(ROUND_MOVES, before, to, f"The round {round_.name}")
     round_.state = to
     round_.save()
+    # A trigger opens the seal as the state changes.
+    round_.refresh_from_db(fields=["unsealed_at"])
     _record(actor, verb, round_, before, to, reason, details)
 
 

@@ -1,6 +1,6 @@
 """How states, deadlines and differences look."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
 from zoneinfo import ZoneInfo
 
@@ -62,6 +62,24 @@ def deadline(moment: datetime, zone: str) -> SafeString:
         moment.isoformat(),
         local.strftime("%-d %b %Y, %H:%M"),
         zone,
+    )
+
+
+@register.simple_tag
+def clocks(moment: datetime, zone: str) -> SafeString:
+    """Write a time by the clocks of a named zone and by UTC: "Fri 4 Dec 2026, 17:00 CET Europe/Berlin · 16:00 UTC".
+
+    Where UTC has another day than the zone, its day is written too.
+    """
+    local, plain_utc = moment.astimezone(ZoneInfo(zone)), moment.astimezone(UTC)
+    same_day = local.date() == plain_utc.date()
+    beside = plain_utc.strftime("%H:%M UTC" if same_day else "%-d %b, %H:%M UTC")
+    return format_html(
+        '<time class="nowrap" datetime="{}">{}</time> <span class="unit">{}{}</span>',
+        moment.isoformat(),
+        local.strftime("%a %-d %b %Y, %H:%M"),
+        zone if local.tzname() == zone else f"{local.tzname()} {zone}",
+        "" if zone == "UTC" else f" · {beside}",
     )
 
 

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 from pitches import services
 from pitches.forms.answers import WhyForm
 from pitches.forms.copying import BeginForm, typed_last
-from pitches.models import Pitch, PitchRevision
+from pitches.models import Decision, Pitch, PitchRevision
 from pitches.selectors.earlier import earlier_shown
 from pitches.selectors.folder import thread_shown
 from pitches.selectors.lists import next_step, with_ask
@@ -114,7 +114,7 @@ def _page(request: UserRequest, pitch: Pitch, form: WhyForm) -> HttpResponse:
         "pitch": pitch,
         "next": next_step(pitch),
         "offer": offer_of(pitch),
-        "decision": pitch.decision if pitch.round.state in DECISIONS_PUBLIC and hasattr(pitch, "decision") else None,
+        "decision": _published(pitch),
         "result": result_of_pitch(pitch) if pitch.round.state in DECISIONS_PUBLIC else None,
         "revisions": revisions_of(pitch),
         "history": history_shown(pitch),
@@ -136,6 +136,11 @@ def _thread(request: UserRequest, pitch: Pitch) -> dict[str, Any]:
     thread = thread_shown(request.user, pitch) if pitch.current_id is not None else None
     answers = is_member(request.user, pitch.team) and pitch.round.state not in DECISIONS_PUBLIC
     return {"thread": thread, "answers": answers, "open_count": sum(1 for question in thread or [] if question.is_open)}
+
+
+def _published(pitch: Pitch) -> Decision | None:
+    decision: Decision | None = getattr(pitch, "decision", None)
+    return decision if decision is not None and decision.published_at is not None else None
 
 
 def revision_context(revision: PitchRevision) -> dict[str, Any]:

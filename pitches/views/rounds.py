@@ -3,6 +3,7 @@
 from django.http import HttpResponse
 from django.shortcuts import render
 
+from pitches.access import may
 from pitches.models import Result
 from pitches.selectors.lists import published_decisions
 from pitches.selectors.pitches import pitches_of_teams, pitches_visible_to
@@ -46,6 +47,7 @@ def round_page(request: UserRequest, pk: int) -> HttpResponse:
         "pitch_count": round_.pitches.exclude(state__in=[*PRIVATE_PITCH, "withdrawn"]).count(),
         "own": pitches_of_teams(request.user).filter(round=round_),
         "seat": seat_of(request.user, round_),
+        "may_peek": may(request.user, "pitches.peek_round", round_),
         "takes_pitches": open_rounds().filter(pk=round_.pk).exists(),
         "can_pitch": teams_of(request.user).exists(),
     }

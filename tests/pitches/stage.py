@@ -174,6 +174,10 @@ class Stage:
         pitch.refresh_from_db()
         return pitch
 
+    def peek(self, member: User, pitch: Pitch) -> None:
+        """Let somebody look at a sealed pitch."""
+        services.pitch_peek(actor=member, pitch=pitch, reason="The team asked for an early word.")
+
     def marks(self, score: int = 7) -> dict[int, Mark]:
         """Return the same score with a sentence on every criterion."""
         return {row.pk: Mark(score, f"{score} for {row.name}") for row in self.round.criteria.all()}

@@ -39,13 +39,14 @@ def test_a_round_is_told_with_amounts_as_plain_text(stage: Stage, company: Compa
 
 def test_a_pitch_is_told_whole_to_those_who_may_see_it(stage: Stage, company: Company) -> None:
     pitch = stage.submitted()
+    stage.to_review()
 
     answer = company.client(company.jo).get(api("", pitch)).json()
 
     assert (answer["number"], answer["team"], answer["state"], answer["ask"], answer["revision"]) == (
         pitch.number,
         "claims",
-        "submitted",
+        "in_review",
         "2400",
         1,
     )
@@ -56,10 +57,12 @@ def test_a_pitch_is_told_whole_to_those_who_may_see_it(stage: Stage, company: Co
     assert asked == ["2400"]
 
 
-@pytest.mark.parametrize("state", ["draft", "submitted"])
+@pytest.mark.parametrize("state", ["draft", "submitted", "in_review"])
 def test_others_pitches_are_not_there(stage: Stage, company: Company, state: str) -> None:
     pitch = stage.pitch() if state == "draft" else stage.submitted()
-    shown = TEAM if state == "draft" else TEAM | COMMITTEE | READERS
+    if state == "in_review":
+        stage.to_review()
+    shown = TEAM | COMMITTEE | READERS if state == "in_review" else TEAM
 
     for name in PEOPLE:
         client = company.client(company.person(name))
@@ -178,6 +181,7 @@ def test_what_an_endpoint_does_not_do_it_says(stage: Stage, company: Company, me
 def test_pages_are_bounded(stage: Stage, company: Company) -> None:
     for title in ("One", "Two", "Three"):
         stage.submitted(title)
+    stage.to_review()
     jo = company.client(company.jo)
 
     page = jo.get(api("pitches/?limit=2")).json()

@@ -58,6 +58,7 @@ def test_a_round_is_worked_on_by_its_committee(stage: Stage, company: Company, p
 
 def test_a_pitch_is_read_by_its_committee_and_a_draft_by_nobody(stage: Stage, company: Company) -> None:
     pitch, draft = stage.submitted(), stage.pitch("Draft")
+    stage.to_review()
 
     for name in DESK | {"ivo"}:
         client = company.client(company.person(name))
@@ -201,8 +202,10 @@ def test_the_queue_says_what_waits_for_whom(stage: Stage, company: Company) -> N
     dee = rows(company.client(company.dee).get(at("desk/", stage.round)), "Pitches, table")
     eli = rows(company.client(company.eli).get(at("desk/", stage.round)), "Pitches, table")
 
+    # The second one has three members left, so that the first one takes Dee before it takes two of them.
+    mine = "assigned to you reviewed"
     assert dee == [
-        [f"First {first.number} · Claims · revision 1", "In review", "$2,400.00", "20.8", "1 of 4", "7.0", "reviewed"],
+        [f"First {first.number} · Claims · revision 1", "In review", "$2,400.00", "20.8", "1 of 4", "7.0", mine],
         [
             f"Second {second.number} · Claims · revision 1",
             "In review",
@@ -211,7 +214,8 @@ def test_the_queue_says_what_waits_for_whom(stage: Stage, company: Company) -> N
         ],
     ]
     # Eli has not reviewed the first one yet: its score is hidden from him.
-    assert [row[4:] for row in eli] == [["1 of 4", "—", "review it"], ["0 of 3", "—", "review it"]]
+    assert {row[0].split()[0]: row[4:6] for row in eli} == {"First": ["1 of 4", "—"], "Second": ["0 of 3", "—"]}
+    assert all(row[6].endswith("review it") for row in eli)
 
 
 def review_form(stage: Stage, score: str = "7", sentence: str = "Fine.") -> dict[str, str]:
@@ -274,6 +278,7 @@ def test_a_member_with_a_conflict_sees_the_text_and_no_opinion(stage: Stage, com
 
 def test_stepping_aside_and_being_let_back_in(stage: Stage, company: Company) -> None:
     pitch = stage.submitted()
+    stage.to_review()
     dee, gil = company.client(company.dee), company.client(company.gil)
     short = dee.post(at("recuse/", pitch), {"reason": "short"})
     assert (short.status_code, error_beside(short, "reason")) == (422, "Say it in at least 10 characters.")
@@ -291,6 +296,7 @@ def test_stepping_aside_and_being_let_back_in(stage: Stage, company: Company) ->
 
 def test_a_return_needs_a_note(stage: Stage, company: Company) -> None:
     pitch = stage.submitted()
+    stage.to_review()
     dee = company.client(company.dee)
 
     answer = dee.post(at("return/", pitch), {"note": ""})

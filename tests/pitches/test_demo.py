@@ -49,7 +49,7 @@ def test_everybody_named_can_log_in_and_has_a_home(demo: dict[str, object], sett
     settings.PASSWORD_HASHERS = [ARGON2]
     logins = demo["logins"]
     assert isinstance(logins, list)
-    assert len(logins) == 9
+    assert len(logins) == 10
     for login in logins:
         client = Client()
         assert client.login(username=login["email"], password=demo["password"])

@@ -273,6 +273,7 @@ def test_hostile_text_is_shown_and_does_nothing(stage: Stage, company: Company, 
     for field in ("title", "summary", "problem", "value_metric", "value_method", "quality_bar"):
         assert submit(company, pitch, **{field: HOSTILE}).status_code in {302, 422}
     pitch = stage.submitted(HOSTILE, summary=HOSTILE, problem=HOSTILE, quality_bar=HOSTILE)
+    stage.peek(company.dee, pitch)
     services.pitch_return(actor=company.dee, pitch=pitch, note=HOSTILE)
 
     answer = company.client(company.ana).get(of(path, pitch))

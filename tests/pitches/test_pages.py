@@ -61,7 +61,9 @@ def test_a_round_is_for_everybody_once_it_is_open(stage: Stage, company: Company
 PAGES = {
     # state: who sees its page, its form, its revision, its offer
     "draft": (TEAM, {"ana", "bo"}, set(), set()),
-    "submitted": (TEAM | COMMITTEE | READERS, {"ana", "bo"}, TEAM | COMMITTEE | READERS, set()),
+    # Sealed until the round closes for pitches.
+    "submitted": (TEAM, {"ana", "bo"}, TEAM, set()),
+    "in_review": (TEAM | COMMITTEE | READERS, {"ana", "bo"}, TEAM | COMMITTEE | READERS, set()),
     "offered": (TEAM | COMMITTEE | READERS, {"ana", "bo"}, TEAM | COMMITTEE | READERS, TEAM | READERS),
 }
 
@@ -70,10 +72,10 @@ PAGES = {
 def test_a_pitch_exists_for_those_who_may_see_it_and_for_nobody_else(
     stage: Stage, company: Company, state: str
 ) -> None:
-    if state == "offered":
-        pitch = stage.offered()[0].pitch
-    else:
-        pitch = stage.submitted() if state == "submitted" else stage.pitch()
+    make = {"draft": stage.pitch, "offered": lambda: stage.offered()[0].pitch}
+    pitch = make.get(state, stage.submitted)()
+    if state == "in_review":
+        stage.to_review()
 
     for path, who in zip(("", "edit/", "revisions/1/", "offer/"), PAGES[state], strict=True):
         answers = see(company, of(path, pitch))
@@ -82,11 +84,14 @@ def test_a_pitch_exists_for_those_who_may_see_it_and_for_nobody_else(
         assert {status for name, status in answers.items() if name not in opened} <= {404}
 
 
-@pytest.mark.parametrize("state", ["draft", "submitted", "returned", "withdrawn"])
+@pytest.mark.parametrize("state", ["draft", "submitted", "in_review", "returned", "withdrawn"])
 def test_the_list_and_the_page_agree_about_who_sees_a_pitch(stage: Stage, company: Company, state: str) -> None:
     pitch = stage.pitch() if state == "draft" else stage.submitted()
     if state == "returned":
+        stage.peek(company.dee, pitch)
         services.pitch_return(actor=company.dee, pitch=pitch, note="How was it measured?")
+    if state == "in_review":
+        stage.to_review()
     if state == "withdrawn":
         services.pitch_withdraw(actor=company.ana, pitch=pitch, reason="Bought instead")
     pitch.refresh_from_db()
@@ -147,6 +152,7 @@ def test_what_was_never_made_is_not_there(stage: Stage, company: Company, path: 
 
 def test_the_team_reads_what_the_committee_asks_and_what_changed_since(stage: Stage, company: Company) -> None:
     pitch = stage.submitted()
+    stage.peek(company.dee, pitch)
     services.pitch_return(actor=company.dee, pitch=pitch, note="How was the metric measured?")
     ana = company.client(company.ana)
     assert "The committee asks: How was the metric measured?" in page_of(ana.get(of("", pitch))).one("main").text
@@ -207,9 +213,11 @@ def test_a_round_shows_no_pitch_before_it_is_published(stage: Stage, company: Co
     assert "Secret plan" not in text
 
 
-def test_a_draft_that_missed_its_round_offers_the_next_one(stage: Stage, company: Company) -> None:
-    pitch = stage.pitch()
-    Round.objects.update(submissions_close_at=datetime.now(UTC) - timedelta(minutes=1), state="reviewing")
+def test_a_returned_pitch_whose_round_is_over_offers_the_next_one(stage: Stage, company: Company) -> None:
+    pitch = stage.submitted()
+    stage.peek(company.dee, pitch)
+    services.pitch_return(actor=company.dee, pitch=pitch, note="How was the metric measured?")
+    Round.objects.update(submissions_close_at=datetime.now(UTC) - timedelta(minutes=1), state="voting")
     ana = company.client(company.ana)
     assert ana.post(of("carry-over/", pitch), {"round": stage.round.pk}).status_code == 404
 
@@ -227,9 +235,9 @@ def test_a_draft_that_missed_its_round_offers_the_next_one(stage: Stage, company
     services.round_open(actor=gil, round_=later, reason="The second quarter")
 
     assert "Continue in Q2" in page_of(ana.get(of("", pitch))).one("main").text
-    assert ana.post(of("carry-over/", pitch), {"round": later.pk})["Location"] == of("edit/", pitch)
-    pitch.refresh_from_db()
-    assert pitch.round == later
+    answer = ana.post(of("carry-over/", pitch), {"round": later.pk})
+    onward = Pitch.objects.get(round=later)
+    assert (answer["Location"], onward.state) == (of("edit/", onward), "draft")
 
 
 def test_the_offer_says_in_numbers_what_accepting_does(stage: Stage, company: Company) -> None:
@@ -281,6 +289,7 @@ def test_readers_of_an_offer_find_no_button(stage: Stage, company: Company, name
 def test_who_is_in_no_team_sees_what_there_is_to_oversee(stage: Stage, company: Company) -> None:
     stage.submitted()
     stage.pitch("Draft")
+    stage.to_review()
 
     for name, count in {"kim": 2, "hana": 1, "jo": 1, "gil": 1, "ivo": 0, "cy": 0}.items():
         answer = company.client(company.person(name)).get("/pitches/")

@@ -143,10 +143,11 @@ def test_only_a_lead_submits(stage: Stage, company: Company, name: str) -> None:
 
 
 def test_a_submission_tells_the_chair_and_nobody_who_has_a_conflict(stage: Stage, company: Company) -> None:
-    stage.submitted("Letters")
+    pitch = stage.submitted("Letters")
 
-    told = Notification.objects.filter(title="Claims: Letters was submitted")
+    told = Notification.objects.filter(title=f"Q1: {pitch.number} was submitted, sealed")
     assert [notice.user for notice in told] == [company.gil]
+    assert not Notification.objects.filter(title__contains="Letters").exists()
 
 
 def test_somebody_else_signs_off_the_value(stage: Stage, company: Company) -> None:
@@ -199,6 +200,7 @@ def test_a_returned_pitch_comes_back_while_the_others_are_reviewed(stage: Stage,
 
 def test_a_pitch_is_returned_with_words(stage: Stage, company: Company) -> None:
     pitch = stage.submitted()
+    stage.to_review()
 
     with pytest.raises(Refused, match="Say what the team should change"):
         services.pitch_return(actor=company.dee, pitch=pitch, note="  no  ")
@@ -243,6 +245,7 @@ def test_a_draft_that_missed_its_round_is_carried_over(stage: Stage, company: Co
 
 def test_a_returned_pitch_goes_on_in_another_round_as_a_new_draft(stage: Stage, company: Company) -> None:
     pitch = stage.submitted("Returned")
+    stage.peek(company.dee, pitch)
     services.pitch_return(actor=company.dee, pitch=pitch, note="Please measure it first.")
     stage.submitted("Another")
     stage.to_vote()

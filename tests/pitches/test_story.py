@@ -39,6 +39,7 @@ def test_a_pitch_becomes_a_key_that_can_spend_what_the_committee_decided(stage: 
     )
 
     # Dee finds a gap and returns it; Ana answers with a second revision.
+    stage.peek(dee, pitch)
     services.pitch_return(actor=dee, pitch=pitch, note="How was the metric measured?")
     pitch.refresh_from_db()
     assert (pitch.state, pitch.return_note) == ("returned", "How was the metric measured?")
