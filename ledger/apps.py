@@ -15,9 +15,11 @@ class LedgerConfig(AppConfig):
         from ledger.reports.usage import Chargeback, TagShowback, TeamShowback, UnitEconomics, UsageRecords
         from ledger.verbs import VERBS
         from teams import verbs
+        from teams import waiting as everybody
 
         register(Chargeback, TeamShowback, TagShowback, UnitEconomics, UsageRecords, Savings, Unattributed)
         register(TrialBalance, Journal, Statement, Accruals, ProviderReconciliation, InvoiceMatch)
         waiting.register(waiting.of_the_ledger)
+        everybody.register(waiting.waiting_for)
         checks.register(checks.of_ledger)
         verbs.register(VERBS)

@@ -21,6 +21,8 @@ from ledger.models import (
 )
 from ledger.money import show
 from ledger.selectors.journal import today
+from teams.models import User
+from teams.waiting import Waiting as ForPerson
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,15 @@ def things_waiting() -> Iterator[Waiting]:
     """Go through everything that waits for a decision of finance."""
     for source in _SOURCES:
         yield from source()
+
+
+def waiting_for(user: User) -> Iterator[ForPerson]:
+    """Go through what waits for a decision that somebody may take as finance."""
+    if not user.has_perm("ledger.view_ledger"):
+        return
+    for thing in things_waiting():
+        if user.has_perm(thing.permission):
+            yield ForPerson(thing.title, thing.why, thing.url)
 
 
 def of_the_ledger() -> Iterator[Waiting]:

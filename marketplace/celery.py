@@ -42,7 +42,7 @@ app.conf.beat_schedule = {
         "options": {"expires": 3600},
     },
     "reminders": {
-        "task": "pitches.tasks.remind_reviewers",
+        "task": "pitches.tasks.send_reminders",
         "schedule": crontab(minute="25"),
         "options": {"expires": 3600},
     },

@@ -7,6 +7,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
+from zoneinfo import available_timezones
 
 BROKERS = ("filesystem", "redis", "rediss", "amqp", "amqps", "memory")
 
@@ -59,6 +60,17 @@ def choice(name: str, default: str, known: set[str]) -> str:
     value = text(name, default).lower()
     if value not in known:
         raise BadSetting(name, value, f"one of {', '.join(sorted(known))}")
+    return value
+
+
+def zone(name: str, default: str) -> str:
+    """Read the name of a time zone such as Europe/Berlin.
+
+    Raises BadSetting for anything else.
+    """
+    value = text(name, default)
+    if value not in available_timezones():
+        raise BadSetting(name, value, "a time zone such as Europe/Berlin")
     return value
 
 

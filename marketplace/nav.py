@@ -12,7 +12,7 @@ from ledger.reports.base import visible_to
 from ledger.selectors.desk import corrections_waiting_count
 from ledger.selectors.invoices import invoices_waiting_count
 from teams.models import User
-from teams.selectors import unread_count
+from teams.selectors import mails_failed_count, unread_count
 
 THEMES = ("light", "dark")
 
@@ -107,7 +107,12 @@ def _finance(user: User, link: Any) -> list[Link]:
 def _platform(user: User, link: Any) -> list[Link]:
     if not user.has_perm("teams.view_user"):
         return []
-    return [link("People", "teams:people"), link("Admin", "admin:index")]
+    failed = mails_failed_count()
+    return [
+        link("People", "teams:people"),
+        link("E-mail", "admin:teams_outgoingmail_changelist", count=failed),
+        link("Admin", "admin:index"),
+    ]
 
 
 def _link(path: str, title: str, name: str, *, exact: bool = False, count: int = 0) -> Link:

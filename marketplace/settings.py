@@ -304,6 +304,10 @@ EMAIL_USE_TLS, EMAIL_USE_SSL = _email_security == "starttls", _email_security ==
 EMAIL_TIMEOUT = 20
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", f"Tank <tank@{_here.hostname}>")
 
+# Once a day, for those who chose so: from this hour on, in the zone that the company lives in.
+TIME_ZONE_LOCAL = env.zone("TANK_TIME_ZONE", "UTC")
+DIGEST_HOUR = env.number("DIGEST_HOUR", 7, least=0, most=23)
+
 # --- Alerts -----------------------------------------------------------------------------------
 # Whether finance hears of lines that are spent to the last cent; the team and its unit's head always do.
 ALERT_FINANCE = env.flag("ALERT_FINANCE", True)

@@ -6,12 +6,12 @@ by that, and has no vote on a pitch of their own.
 
 from rules.permissions import has_perm
 
-from pitches.models import Pitch, Round
+from pitches.models import Offer, Pitch, Round
 from teams.errors import NotAllowed
 from teams.selectors import Person
 
 
-def may(user: Person, permission: str, thing: Pitch | Round) -> bool:
+def may(user: Person, permission: str, thing: Pitch | Round | Offer) -> bool:
     """Say whether a rule gives somebody a permission of the committee, whatever else they are."""
     return bool(has_perm(permission, user, thing))  # type: ignore[no-untyped-call]
 

@@ -128,6 +128,8 @@ def applies_too(user: Person, target: Any) -> bool:
 
 
 unconflicted_member = has_seat & ~has_conflict
+kept_out = has_seat & has_conflict
+"""A pitch that a member must stay away from is closed to them whatever else they are, until its round is decided."""
 
 allow("pitches", is_committee | is_platform_admin | is_auditor)
 allow("pitches.view_round", is_past_draft | has_seat | is_chair | is_finance | is_auditor)
@@ -141,7 +143,10 @@ allow("pitches.desk_round", has_seat | is_chair | is_auditor)
 allow("pitches.add_pitch", is_member)
 allow(
     "pitches.view_pitch",
-    is_member | is_unit_head | applies_too | (is_submitted & is_unsealed & (is_finance | is_auditor | has_seat)),
+    is_member
+    | is_unit_head
+    | applies_too
+    | (is_submitted & is_unsealed & (unconflicted_member | ((is_finance | is_auditor) & (~kept_out | is_decided)))),
 )
 allow("pitches.change_pitch", is_member)
 allow("pitches.write_pitch", is_member | applies_too)
@@ -162,7 +167,8 @@ allow("pitches.peek_round", has_seat | is_finance | is_auditor)
 allow("pitches.peek_pitch", is_submitted & ~has_conflict & (has_seat | is_finance | is_auditor))
 
 allow("pitches.declare_conflict", has_seat)
-allow("pitches.judge_conflict", has_chair & ~has_conflict)
+allow("pitches.judge_conflict", (has_chair | (has_seat & stands_in)) & ~has_conflict)
+allow("pitches.read_pitch", unconflicted_member & is_submitted & is_unsealed)
 allow("pitches.screen_pitch", unconflicted_member & is_unsealed)
 allow("pitches.review_pitch", unconflicted_member)
 allow("pitches.view_review", unconflicted_member | (is_auditor & is_decided))

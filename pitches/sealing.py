@@ -1,19 +1,28 @@
 """Envelopes: what is written today and may be read only later (ballots, the seed of a round).
 
-A ballot says to which pitch and whose it is inside the envelope, so that one cannot be moved to another place, and
-every ballot has the same length, so that the outside tells nothing. The key is derived from `ENCRYPTION_KEY`
-for this purpose alone: what opens a provider's credential does not open a ballot.
+A ballot is sealed to the public half of its round's key (HPKE, RFC 9180: X25519, HKDF-SHA256, ChaCha20-Poly1305), so
+that who casts it cannot open it again. Round, pitch and member go into the key of each envelope, so that one cannot be
+moved to another place, and every ballot has the same length, so that the outside tells nothing. The private half is
+kept under a key that is derived from `ENCRYPTION_KEY` for this purpose alone. `docs/ballots.md` says who can read what.
 """
 
+import hashlib
 import json
 import secrets
 from dataclasses import dataclass
 
+from cryptography.exceptions import InvalidTag
 from cryptography.fernet import InvalidToken
+from cryptography.hazmat.primitives import hpke
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from teams.encryption import fernet
 
 BALLOT_LENGTH = 128
+VERSION = b"\x01"
+FERNET = b"gAAAA"
+"""What ballots began with that were cast before rounds had keys of their own."""
+SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305)
 
 
 class BrokenSeal(Exception):
@@ -28,18 +37,73 @@ class Vote:
     score: int | None
 
 
-def ballot_seal(vote: Vote, *, pitch_id: int, member_id: int) -> bytes:
-    """Return a vote in its envelope."""
-    inside = json.dumps({"pitch": pitch_id, "member": member_id, "choice": vote.choice, "score": vote.score})
-    return fernet("ballot").encrypt(inside.ljust(BALLOT_LENGTH).encode())
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an envelope belongs, by ids: the round, the pitch, and the member who cast it."""
+
+    round: int
+    pitch: int
+    member: int
+
+    @property
+    def info(self) -> bytes:
+        """Return the place as bytes that go into the envelope's key."""
+        return f"tank ballot 1: round {self.round}, pitch {self.pitch}, member {self.member}".encode()
 
 
-def ballot_open(sealed: bytes, *, pitch_id: int, member_id: int) -> Vote:
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A round's ballot key: the public half in the open, 32 bytes, the private half in an envelope of its own."""
+
+    public: bytes
+    private_sealed: bytes
+
+
+def key_make(round_id: int) -> KeyPair:
+    """Return a new key for the ballots of a round."""
+    private = X25519PrivateKey.generate()
+    inside = json.dumps({"round": round_id, "private": private.private_bytes_raw().hex()})
+    return KeyPair(private.public_key().public_bytes_raw(), fernet("ballot key").encrypt(inside.encode()))
+
+
+def key_open(private_sealed: bytes, *, round_id: int) -> bytes:
+    """Return the private half of a round's ballot key, 32 bytes. Raises BrokenSeal."""
+    inside = json.loads(_open("ballot key", private_sealed))
+    if inside["round"] != round_id:
+        raise BrokenSeal(f"This is not the ballot key of round {round_id}.")
+    return bytes.fromhex(inside["private"])
+
+
+def ballot_seal(vote: Vote, *, public: bytes, place: Place) -> bytes:
+    """Return a vote in its envelope; only the private half of the key opens it."""
+    inside = json.dumps({"choice": vote.choice, "score": vote.score}).ljust(BALLOT_LENGTH).encode()
+    return VERSION + SUITE.encrypt(inside, X25519PublicKey.from_public_bytes(public), info=place.info)
+
+
+def ballot_open(sealed: bytes, *, private: bytes, place: Place) -> Vote:
     """Return what an envelope holds; called when voting has closed and nowhere else. Raises BrokenSeal."""
-    inside = json.loads(_open("ballot", sealed))
-    if (inside["pitch"], inside["member"]) != (pitch_id, member_id):
-        raise BrokenSeal(f"This ballot was not cast by {member_id} on pitch {pitch_id}.")
+    if sealed.startswith(FERNET):
+        return _ballot_open_fernet(sealed, place)
+    try:
+        if not sealed.startswith(VERSION):
+            raise InvalidTag
+        text = SUITE.decrypt(sealed[1:], X25519PrivateKey.from_private_bytes(private), info=place.info)
+    except (InvalidTag, ValueError):
+        raise BrokenSeal(f"This envelope does not belong to {place}, or it was changed.") from None
+    inside = json.loads(text)
     return Vote(inside["choice"], inside["score"])
+
+
+def _ballot_open_fernet(sealed: bytes, place: Place) -> Vote:
+    inside = json.loads(_open("ballot", sealed))
+    if (inside["pitch"], inside["member"]) != (place.pitch, place.member):
+        raise BrokenSeal(f"This envelope does not belong to {place}.")
+    return Vote(inside["choice"], inside["score"])
+
+
+def receipt_of(sealed: bytes) -> str:
+    """Return the receipt of an envelope: its SHA-256 in hexadecimal, which says nothing of what is inside."""
+    return hashlib.sha256(sealed).hexdigest()
 
 
 def seed_make() -> str:

@@ -29,7 +29,7 @@ def prepare_rounds() -> int:
     return len(services.rounds_prepare_due(actor=system_user()))
 
 
-@shared_task(name="pitches.tasks.remind_reviewers")
-def remind_reviewers() -> int:
-    """Remind members of reviews that are due; returns how many. Safe to run twice, and at once."""
-    return services.reviews_remind(actor=system_user())
+@shared_task(name="pitches.tasks.send_reminders")
+def send_reminders() -> int:
+    """Remind people of what waits for them before its deadline; returns how many. Safe to run twice, and at once."""
+    return services.reminders_send()

@@ -20,6 +20,7 @@ VERBS = {
     "pitch.screen": "Screened",
     "pitch.unassign": "A reviewer was released",
     "pitch.wait": "Waits for the next round",
+    "round.declare": "Conflicts declared",
     "pitch.decide": "A tentative decision was taken",
     "pitch.counter": "Counter-offer made",
     "pitch.counter_withdraw": "Counter-offer withdrawn",

@@ -17,9 +17,10 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 from teams import services
 from teams.access import UserRequest
 from teams.errors import Refused
-from teams.models import SYSTEM_EMAIL, AuditEvent, BusinessUnit, Role, Team, User
+from teams.models import SYSTEM_EMAIL, AuditEvent, BusinessUnit, OutgoingMail, Role, Team, User
 from teams.selectors import email_taken, teams_with_sizes
 from teams.service_admin import ReadOnlyAdmin, ServiceAdmin
+from teams.withheld import events_open_to
 
 if TYPE_CHECKING:
     UserFormBase = forms.ModelForm[User]
@@ -177,3 +178,36 @@ class AuditEventAdmin(ReadOnlyAdmin):
     ordering = ("-pk",)
     fields: ClassVar = ["at", "actor", "verb", "object_type", "object_id", "reason", "details"]
     show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEvent]:
+        """Leave out what is closed to the reader, such as decisions of a round that is not published."""
+        return events_open_to(request.user, super().get_queryset(request))
+
+
+@admin.register(OutgoingMail)
+class OutgoingMailAdmin(ReadOnlyAdmin):
+    """The outbox: e-mails, how far each got and what the server said. What is in them is their readers' own."""
+
+    list_display = ("created_at", "user", "kind", "state", "attempts", "next_attempt_at", "sent_at", "last_error")
+    list_select_related = ("user",)
+    list_filter = ("state", "kind")
+    search_fields = ("user__email", "user__name", "last_error")
+    ordering = ("-pk",)
+    actions = ("retry",)
+    fields: ClassVar = ["user", "kind", "state", "attempts", "created_at", "next_attempt_at", "sent_at", "last_error"]
+    show_full_result_count = False
+
+    @admin.action(description="Try these again that were given up", permissions=["retry"])
+    def retry(self, request: UserRequest, mails: QuerySet[OutgoingMail]) -> None:
+        """Put e-mails that were given up back into the outbox."""
+        for mail in mails:
+            try:
+                services.mail_retry(actor=request.user, mail=mail)
+            except Refused as refusal:
+                messages.error(request, f"{mail}: {refusal.message}")
+            else:
+                messages.success(request, f"{mail}: it leaves with the next sweep.")
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        """Say whether the reader may try e-mails again."""
+        return request.user.has_perm("teams.change_outgoingmail")

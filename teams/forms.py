@@ -7,7 +7,7 @@ from django import forms
 from django.forms.renderers import TemplatesSetting
 
 from teams.errors import Refused
-from teams.models import Scope, Team, TeamRole, WebhookEvent
+from teams.models import MailRhythm, Scope, Team, TeamRole, WebhookEvent
 
 
 class TankRenderer(TemplatesSetting):
@@ -49,6 +49,17 @@ class RemovalForm(forms.Form):
 
     reason = forms.CharField(
         max_length=300, required=False, label="Reason", help_text="Kept in the history, for those who come after you."
+    )
+
+
+class MailForm(forms.Form):
+    """How somebody's notifications come by e-mail."""
+
+    rhythm = forms.ChoiceField(
+        label="E-mail",
+        choices=MailRhythm.choices,
+        widget=forms.RadioSelect,
+        help_text="The inbox has all of it in any case.",
     )
 
 

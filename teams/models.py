@@ -30,6 +30,14 @@ class UserManager(BaseUserManager["User"]):
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
 
+class MailRhythm(models.TextChoices):
+    """How somebody's notifications come by e-mail. The inbox has all of them in any case."""
+
+    AT_ONCE = "at_once", "Each one at once"
+    DAILY = "daily", "Once a day, all in one"
+    NONE = "none", "Not at all"
+
+
 class User(AbstractBaseUser, PermissionsMixin):
     """A person, or the one system actor that scheduled work acts as."""
 
@@ -38,6 +46,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField(default=False, help_text="May open the committee and platform admin.")
     date_joined = models.DateTimeField(db_default=Now())
+    mail_rhythm = models.CharField(max_length=7, choices=MailRhythm, default=MailRhythm.AT_ONCE)
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -46,7 +55,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]
 
     class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(Lower("email"), name="user_email_unique")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(Lower("email"), name="user_email_unique"),
+            models.CheckConstraint(condition=Q(mail_rhythm__in=MailRhythm.values), name="user_mail_rhythm_known"),
+        ]
 
     def __str__(self) -> str:
         return self.name or self.email
@@ -155,22 +167,95 @@ class AuditEvent(models.Model):
         return f"{self.at:%Y-%m-%d %H:%M} {self.actor} {self.verb} {self.object_type} {self.object_id}"
 
 
+class MailKind(models.TextChoices):
+    """What an e-mail carries."""
+
+    NOTICE = "notice", "One notification"
+    DIGEST = "digest", "A day's notifications"
+
+
+class MailState(models.TextChoices):
+    """What became of an e-mail."""
+
+    WAITING = "waiting", "Waiting"
+    SENT = "sent", "Sent"
+    FAILED = "failed", "Given up"
+    DROPPED = "dropped", "Dropped: nothing in it is for its reader any more"
+
+
+class OutgoingMail(models.Model):
+    """An e-mail on its way. It is written when it leaves, from the notifications that point at it.
+
+    `key` names it once and for ever and becomes its Message-ID, by which mail programs tell a repetition.
+    """
+
+    user = models.ForeignKey(User, models.PROTECT, related_name="mails")
+    kind = models.CharField(max_length=6, choices=MailKind)
+    key = models.CharField(max_length=80, unique=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    state = models.CharField(max_length=7, choices=MailState, default=MailState.WAITING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True, help_text="Blank: there is none.")
+    sent_at = models.DateTimeField(null=True)
+    last_error = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        verbose_name = "e-mail"
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(kind__in=MailKind.values), name="mail_kind_known"),
+            models.CheckConstraint(condition=Q(state__in=MailState.values), name="mail_state_known"),
+            models.CheckConstraint(
+                condition=Q(state="waiting", next_attempt_at__isnull=False)
+                | (~Q(state="waiting") & Q(next_attempt_at=None)),
+                name="mail_waits_for_a_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="sent", sent_at__isnull=False) | (~Q(state="sent") & Q(sent_at=None)),
+                name="mail_sent_has_a_time",
+            ),
+        ]
+        indexes: ClassVar = [
+            # What the sweep looks for, and what a platform admin does.
+            models.Index(fields=["next_attempt_at"], condition=Q(state="waiting"), name="mail_due"),
+            models.Index(fields=["-id"], condition=Q(state="failed"), name="mail_failed"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} to {self.user}"
+
+
 class Notification(models.Model):
-    """A line in somebody's inbox, and the outbox row of its e-mail until `emailed_at` is set."""
+    """A line in somebody's inbox. `mail` is the e-mail that it leaves with; `emailed_at` is when that left.
+
+    `about_type` and `about_id` name the object it speaks of, so that it can be withheld from somebody to whom the
+    object is closed by now. Of two lines with the same `key` for one person there is only the first.
+    """
 
     user = models.ForeignKey(User, models.CASCADE, related_name="notifications")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     title = models.CharField(max_length=200)
     body = models.TextField(blank=True)
     url = models.CharField(max_length=300, blank=True, help_text="Path of the page to act on.")
+    about_type = models.CharField(max_length=40, blank=True, help_text="Label of a model, such as pitches.pitch.")
+    about_id = models.CharField(max_length=64, blank=True)
+    key = models.CharField(max_length=120, null=True, blank=True)  # noqa: DJ001  # many lines have none
     read_at = models.DateTimeField(null=True, blank=True)
+    wants_mail = models.BooleanField(default=True)
+    mail = models.ForeignKey(OutgoingMail, models.PROTECT, null=True, blank=True, related_name="lines")
     emailed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["user", "key"], name="notification_key_once_per_person"),
+        ]
         indexes: ClassVar = [
             models.Index(fields=["user", "-id"], name="notification_inbox"),
-            # What the e-mail sweep looks for.
-            models.Index(fields=["id"], condition=Q(emailed_at=None), name="notification_unsent"),
+            # What the sweep makes e-mails of.
+            models.Index(
+                fields=["user", "id"],
+                condition=Q(wants_mail=True, mail=None, emailed_at=None),
+                name="notification_without_mail",
+            ),
         ]
 
     def __str__(self) -> str:

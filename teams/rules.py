@@ -110,6 +110,8 @@ allow("teams.change_notification", is_theirs)
 allow("teams.view_apitoken", is_theirs)
 allow("teams.change_apitoken", is_theirs)
 allow("teams.view_auditevent", is_auditor | is_platform_admin)
+allow("teams.view_outgoingmail", is_auditor | is_platform_admin)
+allow("teams.change_outgoingmail", is_platform_admin)
 # Of a webhook without a team, which is the company's, nobody is lead.
 allow("teams.list_webhooks", oversees | leads_a_team)
 allow("teams.view_webhook", oversees | is_lead)

@@ -11,8 +11,10 @@ from teams.models import (
     SYSTEM_EMAIL,
     ApiToken,
     AuditEvent,
+    MailState,
     Membership,
     Notification,
+    OutgoingMail,
     Role,
     RoleGrant,
     Team,
@@ -21,6 +23,7 @@ from teams.models import (
     Webhook,
     WebhookDelivery,
 )
+from teams.withheld import lines_open_to
 
 Person = User | AnonymousUser
 
@@ -150,11 +153,16 @@ def email_taken(email: str) -> bool:
     return User.objects.filter(email__iexact=email.strip()).exists()
 
 
-def inbox(user: User, *, before: int | None = None, limit: int = 50) -> list[Notification]:
-    """Return a person's notifications, newest first, those older than the id `before`."""
-    rows = Notification.objects.filter(user=user).order_by("-pk")
+def inbox(user: User, *, before: int | None = None, limit: int = 50, unread: bool | None = None) -> list[Notification]:
+    """Return a person's notifications, newest first: those older than the id `before`, and read or unread ones only.
+
+    What they speak of can be closed to the person since they came: such lines are left out.
+    """
+    rows = lines_open_to(user, Notification.objects.filter(user=user)).order_by("-pk")
     if before is not None:
         rows = rows.filter(pk__lt=before)
+    if unread is not None:
+        rows = rows.filter(read_at__isnull=unread)
     return list(rows[:limit])
 
 
@@ -162,7 +170,18 @@ def unread_count(user: Person) -> int:
     """Return how many notifications a person has not read."""
     if not isinstance(user, User):
         return 0
-    return Notification.objects.filter(user=user, read_at=None).count()
+    return lines_open_to(user, Notification.objects.filter(user=user, read_at=None)).count()
+
+
+def mails_waiting(user: User) -> list[OutgoingMail]:
+    """Return somebody's own e-mails that the server refused so far and that are tried again, or were given up."""
+    rows = OutgoingMail.objects.filter(user=user, state__in=[MailState.WAITING, MailState.FAILED])
+    return list(rows.exclude(last_error="").order_by("-pk")[:5])
+
+
+def mails_failed_count() -> int:
+    """Return how many e-mails were given up."""
+    return OutgoingMail.objects.filter(state=MailState.FAILED).count()
 
 
 def history_of(target_type: str, target_id: int | str, *, limit: int = 50) -> list[AuditEvent]:

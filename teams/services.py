@@ -3,6 +3,7 @@
 Every change takes the actor, asks whether the actor may, and leaves an audit event in the same transaction.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -13,12 +14,15 @@ from django.db.models.functions import Now
 from django.utils.text import Truncator, slugify
 
 from teams.access import require
-from teams.errors import Refused
+from teams.errors import Refused, WrongState
 from teams.models import (
     AuditEvent,
     BusinessUnit,
+    MailRhythm,
+    MailState,
     Membership,
     Notification,
+    OutgoingMail,
     Role,
     RoleGrant,
     Team,
@@ -46,12 +50,52 @@ def audit_record(
     )
 
 
-def notification_send(*, user: User, title: str, body: str = "", url: str = "") -> Notification:
-    """Put a line into somebody's inbox; its e-mail leaves with the next sweep of the outbox.
+def notification_send(
+    *, user: User, title: str, body: str = "", url: str = "", about: Model | None = None, key: str | None = None
+) -> Notification:
+    """Put a line into somebody's inbox; its e-mail leaves as they prefer, with the next sweep of the outbox.
 
-    `url` is the path of the page to act on. A title longer than 200 characters is cut.
+    `url` is the path of the page to act on. A title longer than 200 characters is cut. `about` is the object that it
+    speaks of, so that it is withheld once that is closed to its reader. A `key` is for what must be said once: a
+    second line with it is not made, and the first is returned.
     """
-    return Notification.objects.create(user=user, title=Truncator(title).chars(200), body=body, url=url)
+    said = {
+        "title": Truncator(title).chars(200),
+        "body": body,
+        "url": url,
+        "about_type": about._meta.label_lower if about else "",
+        "about_id": str(about.pk) if about else "",
+        "wants_mail": user.mail_rhythm != MailRhythm.NONE,
+    }
+    if key is None:
+        return Notification.objects.create(user=user, **said)
+    return Notification.objects.get_or_create(user=user, key=key, defaults=said)[0]
+
+
+@transaction.atomic
+def mail_rhythm_set(*, actor: User, rhythm: str) -> None:
+    """Say how one's own notifications come by e-mail; raises Refused for an unknown way.
+
+    What still waits to leave goes the new way; with none of it, it stays in the inbox alone.
+    """
+    if rhythm not in MailRhythm.values:
+        raise Refused(f"“{rhythm}” is not a way to get e-mail.", field="rhythm")
+    User.objects.filter(pk=actor.pk).update(mail_rhythm=rhythm)
+    actor.mail_rhythm = rhythm
+    if rhythm == MailRhythm.NONE:
+        Notification.objects.filter(user=actor, mail=None, emailed_at=None).update(wants_mail=False)
+
+
+@transaction.atomic
+def mail_retry(*, actor: User, mail: OutgoingMail, at: datetime | None = None) -> None:
+    """Try an e-mail again that was given up, with the next sweep. Raises NotAllowed, WrongState."""
+    require(actor, "teams.change_outgoingmail", message="Only a platform admin does this.")
+    mail = OutgoingMail.objects.select_for_update().get(pk=mail.pk)
+    if mail.state != MailState.FAILED:
+        raise WrongState("Only an e-mail that was given up is tried again.")
+    mail.state, mail.attempts, mail.next_attempt_at = MailState.WAITING, 0, at or datetime.now(UTC)
+    mail.save(update_fields=["state", "attempts", "next_attempt_at"])
+    audit_record(actor=actor, verb="mail.retry", target=mail, details={"error": mail.last_error})
 
 
 def notification_read(*, actor: User, notification: Notification) -> None:

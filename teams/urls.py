@@ -10,6 +10,7 @@ urlpatterns = [
     path("inbox/read/", views.inbox_read, name="inbox_read"),
     path("inbox/<int:pk>/open/", views.notification_open, name="notification_open"),
     path("profile/", views.profile, name="profile"),
+    path("profile/mail/", views.mail, name="mail"),
     path("profile/tokens/", token_views.tokens, name="tokens"),
     path("profile/tokens/<int:pk>/revoke/", token_views.token_revoke, name="token_revoke"),
     path("people/", views.people, name="people"),

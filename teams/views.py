@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
@@ -13,24 +14,34 @@ from django.views.decorators.http import require_POST, require_safe
 from teams import selectors, services
 from teams.access import UserRequest, allowed_only, find_or_404, members_only
 from teams.acting import done, submitted
-from teams.forms import MemberForm, ProfileForm, RemovalForm, RoleForm, form_status
+from teams.forms import MailForm, MemberForm, ProfileForm, RemovalForm, RoleForm, form_status
 from teams.models import Membership, Notification, Team, TeamRole
 from teams.paging import page_mark
+from teams.waiting import things_waiting
 
 PAGE = 50
+
+
+SHOWN = {"": None, "unread": True, "read": False}
+"""What `?show` picks of the inbox: whether only unread lines, or only read ones."""
 
 
 @require_safe
 @members_only
 def inbox(request: UserRequest) -> HttpResponse:
-    """Show what was said to somebody, newest first."""
+    """Show what waits for somebody, and what was said to them, newest first."""
     before = page_mark(request)
-    rows = selectors.inbox(request.user, before=before, limit=PAGE + 1)
+    show = request.GET.get("show", "")
+    show = show if show in SHOWN else ""
+    rows = selectors.inbox(request.user, before=before, limit=PAGE + 1, unread=SHOWN[show])
     context = {
         "notifications": rows[:PAGE],
         "older": rows[PAGE - 1].pk if len(rows) > PAGE else None,
         "before": before,
+        "show": show,
+        "filters": (("", "All"), ("unread", "Unread"), ("read", "Read")),
         "unread": selectors.unread_count(request.user),
+        "waiting": list(things_waiting(request.user)) if before is None else [],
     }
     return render(request, "teams/inbox.html", context)
 
@@ -72,6 +83,25 @@ def profile(request: UserRequest) -> HttpResponseBase:
         "units": request.user.units_headed.order_by("name"),
     }
     return answer or render(request, "teams/profile.html", context, status=form_status(form))
+
+
+@members_only
+def mail(request: UserRequest) -> HttpResponseBase:
+    """Let somebody choose how their notifications come by e-mail."""
+    form = MailForm(request.POST or None, initial={"rhythm": request.user.mail_rhythm})
+
+    def work(data: dict[str, Any]) -> HttpResponseBase:
+        services.mail_rhythm_set(actor=request.user, rhythm=data["rhythm"])
+        return done(request, "Your e-mails come that way from now on.", "teams:mail")
+
+    answer = submitted(request, form, work)
+    context = {
+        "form": form,
+        "hour": settings.DIGEST_HOUR,
+        "zone": settings.TIME_ZONE_LOCAL,
+        "waiting_mails": selectors.mails_waiting(request.user),
+    }
+    return answer or render(request, "teams/mail.html", context, status=form_status(form))
 
 
 @require_safe

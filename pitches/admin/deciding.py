@@ -12,6 +12,7 @@ from pitches.admin.choosing import choice_context
 from pitches.admin.pages import page, pitch_or_404, round_or_404
 from pitches.forms.committee import DecisionForm
 from pitches.models import Decision, Outcome
+from pitches.selectors.conflicts import conflicted_ids
 from pitches.selectors.desk import desk_of
 from pitches.selectors.offers import room_of, waitlist_table
 from pitches.selectors.quotes import asked_by_tier
@@ -74,7 +75,7 @@ def decide_pitch(request: UserRequest, pk: int) -> HttpResponse:
         else:
             messages.success(request, "Decided, tentatively: it can be changed until you publish.")
             return redirect(DECIDE, pitch.round_id)
-    others = decided_total(pitch.round, hidden=frozenset({pitch.pk}))
+    others = decided_total(pitch.round, hidden=conflicted_ids(request.user, pitch.round) | {pitch.pk})
     context = {
         "round": pitch.round,
         "tab": "decide",

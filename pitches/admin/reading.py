@@ -12,8 +12,8 @@ from pitches.access import may
 from pitches.admin.pages import done, page, pitch_or_404
 from pitches.forms.committee import ConflictForm, NoteForm, ReviewForm
 from pitches.forms.life import RemarkForm
-from pitches.models import Expertise, Pitch, PitchRevision, Review
-from pitches.selectors.conflicts import recusals_standing, rule_reason
+from pitches.models import Expertise, Pitch, PitchRevision, RecusalType, Review
+from pitches.selectors.conflicts import has_declared
 from pitches.selectors.discussion import may_discuss, remarks_shown_to
 from pitches.selectors.earlier import earlier_shown
 from pitches.selectors.fast_lane import lane_takes
@@ -35,8 +35,8 @@ DESK = "admin:pitches_round_desk"
 def read(request: UserRequest, pk: int) -> HttpResponse:
     """Show a pitch; hand in a review."""
     pitch = pitch_or_404(request, pk)
-    may_review = may(request.user, "pitches.review_pitch", pitch)
-    form = _review_form(request, pitch) if may_review and _takes_reviews(pitch) else None
+    is_open = _takes_reviews(pitch) and has_declared(request.user, pitch)
+    form = _review_form(request, pitch) if is_open else None
     if request.method == "POST" and form is not None and form.is_valid():
         try:
             services.review_submit(
@@ -52,7 +52,7 @@ def read(request: UserRequest, pk: int) -> HttpResponse:
         else:
             messages.success(request, "Your review is in. You can see the others' now.")
             return redirect(READ, pitch.pk)
-    return _page(request, pitch, form, NoteForm(), ConflictForm(), may_review)
+    return _page(request, pitch, form, NoteForm(), ConflictForm())
 
 
 def _takes_reviews(pitch: Pitch) -> bool:
@@ -75,7 +75,6 @@ def _page(
     form: ReviewForm | None,
     note_form: NoteForm,
     conflict_form: ConflictForm,
-    may_review: bool,
     remark_form: RemarkForm | None = None,
 ) -> HttpResponse:
     revision = revision_whole(pitch)
@@ -90,11 +89,11 @@ def _page(
         "pitch": pitch,
         "revisions": revisions_of(pitch),
         **revision_context(revision),
-        "recused": "" if may_review else _why(request, pitch),
+        "undeclared": pitch.round.state in COMMITTEE_AT_WORK and not has_declared(request.user, pitch),
         "form": form,
-        "reviews": reviews_shown_to(request.user, pitch, pitch.round) if may_review else [],
-        "can_screen": may_review and pitch.state in screens and pitch.round.state in {"open", "reviewing"},
-        "can_declare": may_review and pitch.round.state in COMMITTEE_AT_WORK,
+        "reviews": reviews_shown_to(request.user, pitch, pitch.round),
+        "can_screen": pitch.state in screens and pitch.round.state in {"open", "reviewing"},
+        "can_declare": pitch.round.state in COMMITTEE_AT_WORK,
         "note_form": note_form,
         "findings": [row for _, row in sorted(found.items())],
         "can_rule_out": bool(infeasible([pitch])) and may(request.user, "pitches.decide_pitch", pitch),
@@ -105,8 +104,8 @@ def _page(
         "can_remark": discusses and pitch.round.state in COMMITTEE_AT_WORK,
         "conflict_form": conflict_form,
         "earlier": earlier_shown(request.user, pitch),
-        "similar": _similar(request, pitch, revision) if may_review else [],
-        **(thread_context(request.user, pitch) if may_review else {}),
+        "similar": _similar(request, pitch, revision),
+        **thread_context(request.user, pitch),
     }
     wrong = [one for one in (form, note_form, conflict_form, remark_form) if one is not None]
     return page(request, "pitch.html", revision.title, context, max(form_status(one) for one in wrong))
@@ -115,11 +114,6 @@ def _page(
 def _similar(request: UserRequest, pitch: Pitch, revision: PitchRevision) -> list[Match]:
     besides = {pitch.pk, pitch.continues_id or 0}  # what it continues stands above
     return pitches_similar(request.user, words_of_revision(revision), besides=besides)
-
-
-def _why(request: UserRequest, pitch: Pitch) -> str:
-    reasons = [row.reason for row in recusals_standing(request.user, pitch.round) if row.pitch_id == pitch.pk]
-    return reasons[0] if reasons else f"You {rule_reason(pitch, request.user)}."
 
 
 @require_POST
@@ -154,7 +148,12 @@ def recuse(request: UserRequest, pk: int) -> HttpResponse:
     form = ConflictForm(request.POST)
     if form.is_valid():
         try:
-            services.recusal_declare(actor=request.user, pitch=pitch, reason=form.cleaned_data["reason"])
+            services.recusal_declare(
+                actor=request.user,
+                pitch=pitch,
+                reason=form.cleaned_data["reason"],
+                conflict_type=RecusalType(form.cleaned_data["conflict_type"]),
+            )
         except Refused as error:
             form_refuse(form, error)
         else:
@@ -164,10 +163,9 @@ def recuse(request: UserRequest, pk: int) -> HttpResponse:
 
 
 def _refused(request: UserRequest, pitch: Pitch, note: NoteForm, conflict: ConflictForm) -> HttpResponse:
-    may_review = may(request.user, "pitches.review_pitch", pitch)
     criteria = list(pitch.round.criteria.order_by("position"))
-    form = ReviewForm(criteria=criteria) if may_review and _takes_reviews(pitch) else None
-    return _page(request, pitch, form, note, conflict, may_review)
+    is_open = _takes_reviews(pitch) and has_declared(request.user, pitch)
+    return _page(request, pitch, ReviewForm(criteria=criteria) if is_open else None, note, conflict)
 
 
 @require_POST
@@ -183,10 +181,10 @@ def remark(request: UserRequest, pk: int) -> HttpResponse:
         else:
             messages.success(request, "The members without a conflict can read it.")
             return redirect(READ, pitch.pk)
-    may_review = may(request.user, "pitches.review_pitch", pitch)
     criteria = list(pitch.round.criteria.order_by("position"))
-    review = ReviewForm(criteria=criteria) if may_review and _takes_reviews(pitch) else None
-    return _page(request, pitch, review, NoteForm(), ConflictForm(), may_review, form)
+    is_open = _takes_reviews(pitch) and has_declared(request.user, pitch)
+    review = ReviewForm(criteria=criteria) if is_open else None
+    return _page(request, pitch, review, NoteForm(), ConflictForm(), form)
 
 
 @require_POST

@@ -10,7 +10,7 @@ from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin
 
 from ledger.money import show
-from pitches.admin import asking, choosing, deciding, editor, life, offers, reading, rounds, voting
+from pitches.admin import asking, choosing, deciding, declaring, editor, life, offers, reading, rounds, voting
 from pitches.models import Round
 from pitches.selectors.rounds import rounds_seated, rounds_visible_to
 from teams.models import Role
@@ -89,6 +89,7 @@ class RoundAdmin(ModelAdmin):  # type: ignore[misc]
             path("pitch/<int:pk>/lane/", wrap(life.lane_pitch), name="pitches_pitch_lane"),
             path("pitch/<int:pk>/remark/", wrap(reading.remark), name="pitches_pitch_remark"),
             path("pitch/<int:pk>/rule-out/", wrap(reading.rule_out), name="pitches_pitch_rule_out"),
+            path("<int:pk>/declare/", wrap(declaring.declare), name="pitches_round_declare"),
             path("<int:pk>/ballot/", wrap(voting.ballot), name="pitches_round_ballot"),
             path("<int:pk>/decide/", wrap(deciding.decide), name="pitches_round_decide"),
             path("<int:pk>/offers/", wrap(offers.offers), name="pitches_round_offers"),

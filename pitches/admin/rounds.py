@@ -12,11 +12,12 @@ from pitches import services
 from pitches.admin.pages import done, page, round_or_404
 from pitches.forms.committee import JudgeForm, ReasonForm, RescheduleForm, RoundForm, SeatForm
 from pitches.models import CommitteeSeat, Recusal, Round
-from pitches.selectors.conflicts import conflicted_ids, recusals_of
+from pitches.selectors.conflicts import conflicted_ids, declared_at, judged_by, recusals_of
 from pitches.selectors.desk import desk_of
 from pitches.selectors.folder import open_questions
 from pitches.selectors.rounds import committee_of, round_money, seat_of
 from pitches.selectors.seals import sealed_ids
+from pitches.transitions import COMMITTEE_AT_WORK
 from teams.access import UserRequest, visible_or_404
 from teams.errors import Refused
 from teams.forms import form_refuse, form_status
@@ -194,16 +195,21 @@ def committee(request: UserRequest, pk: int) -> HttpResponse:
 
 def _committee_context(request: UserRequest, round_: Round) -> dict[str, Any]:
     hidden = conflicted_ids(request.user, round_) | sealed_ids(request.user, round_)
-    seat = seat_of(request.user, round_)
+    judged = judged_by(request.user, round_)
+    found = recusals_of(round_, hidden=hidden)
     return {
         "round": round_,
         "tab": "committee",
         "seats": committee_of(round_),
+        "sits": seat_of(request.user, round_) is not None,
         # A conflict about a pitch that the reader is recused from is the others' business; their own they may see.
-        "recusals": recusals_of(round_, hidden=hidden),
+        "recusals": [
+            (recusal, recusal.pitch_id in judged and recusal.member_id != request.user.pk) for recusal in found
+        ],
         "own": [recusal for recusal in recusals_of(round_) if recusal.member_id == request.user.pk],
         "organises": request.user.has_perm("pitches.change_round"),
-        "judges": seat is not None and seat.is_chair,
+        "declared": declared_at(round_),
+        "takes_declarations": round_.state in COMMITTEE_AT_WORK,
         "judge_form": JudgeForm(),
         "is_fixed": round_.state not in {"draft", "open", "reviewing"},
     }

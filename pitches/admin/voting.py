@@ -1,16 +1,19 @@
 """The vote: one sealed ballot per pitch; casting again replaces what is in the envelope."""
 
 from django.contrib import messages
-from django.http import HttpResponse
-from django.shortcuts import redirect
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
 
 from pitches import services
+from pitches.access import may
 from pitches.admin.pages import page, round_or_404
 from pitches.forms.committee import BallotForm
 from pitches.models import Choice, Pitch, Round
+from pitches.selectors.conflicts import undeclared
 from pitches.selectors.desk import Row, desk_of
+from pitches.selectors.receipts import own_receipts
 from pitches.transitions import PitchState, RoundState
-from teams.access import UserRequest, find_or_404
+from teams.access import UserRequest
 from teams.errors import Refused
 from teams.forms import form_refuse
 
@@ -31,7 +34,7 @@ def ballot(request: UserRequest, pk: int) -> HttpResponse:
         except Refused as error:
             form_refuse(form, error)
         else:
-            messages.success(request, f"Sealed: your ballot on {pitch}.")
+            messages.success(request, f"Sealed: your ballot on {pitch}. Its receipt stands beside it.")
             return redirect(BALLOT, round_.pk)
     return _page(request, round_, pitch, form)
 
@@ -40,18 +43,29 @@ def _pitch(request: UserRequest, round_: Round) -> Pitch:
     text = request.POST.get("pitch", "")
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 18 else 0
     pitches = Pitch.objects.select_related("round", "team__business_unit")
-    return find_or_404(pitches, request.user, "pitches.view_pitch", round=round_, pk=number)
+    pitch = get_object_or_404(pitches, round=round_, pk=number)
+    if not may(request.user, "pitches.read_pitch", pitch):
+        raise Http404
+    return pitch
 
 
 def _page(request: UserRequest, round_: Round, pitch: Pitch | None, form: BallotForm | None) -> HttpResponse:
     desk = desk_of(request.user, round_)
+    receipts = own_receipts(request.user, round_)
+    unsaid = {one.pk for one in undeclared(request.user, round_)}
     on_ballot = [row for row in desk.rows if row.pitch.state == PitchState.SHORTLISTED]
     context = {
         "round": round_,
         "tab": "ballot",
         "desk": desk,
-        "rows": [(row, _form_of(row, pitch, form)) for row in on_ballot if not row.recused],
+        "rows": [
+            (row, _form_of(row, pitch, form), receipts.get(row.pitch.pk))
+            for row in on_ballot
+            if not row.recused and row.pitch.pk not in unsaid
+        ],
         "recused": [row for row in on_ballot if row.recused],
+        "undeclared": sum(row.pitch.pk in unsaid for row in on_ballot),
+        "own": [(row, receipts[row.pitch.pk]) for row in desk.rows if row.pitch.pk in receipts and not row.recused],
         "is_voting": round_.state == RoundState.VOTING,
     }
     return page(request, "ballot.html", f"{round_}: vote", context, 422 if form is not None else 200)

@@ -17,12 +17,12 @@ from pitches.demo.ideas import Idea
 from pitches.demo.people import Company
 from pitches.demo.terms import ANSWERS, TERMS
 from pitches.forms.pitch import PitchDraft
-from pitches.models import Aspect, Choice, Expertise, Finding, Offer, Outcome, Pitch, Round
+from pitches.models import Aspect, Choice, Expertise, Finding, Offer, Outcome, Pitch, RecusalType, Round
 from pitches.quotes import in_cents
 from pitches.selectors.asking import terms_of
-from pitches.selectors.conflicts import eligible_members
+from pitches.selectors.conflicts import eligible_members, undeclared
 from pitches.selectors.quotes import asked_by_tier
-from pitches.services import Calendar, Mark, Rules
+from pitches.services import Calendar, ConflictAnswer, Mark, Rules
 from pitches.transitions import OfferState
 from teams.models import User
 
@@ -97,6 +97,12 @@ class Sitting:
         """Return the members who have no conflict about a pitch."""
         eligible = eligible_members(self.round)[pitch.pk]
         return [member for member in self.committee if member.pk in eligible]
+
+    def declare(self) -> None:
+        """Let every member declare no conflict about what no rule found one about."""
+        for member in self.committee:
+            answers = {pitch.pk: ConflictAnswer() for pitch in undeclared(member, self.round)}
+            services.declaration_make(actor=member, round_=self.round, answers=answers)
 
     def review(self, pitch: Pitch, *scores: int) -> None:
         """Let members review a pitch, one for each score."""
@@ -199,6 +205,7 @@ def settled_round(company: Company, system: User) -> dict[str, Allocation]:
     )
     triage, contracts, migration, letters, meetings, mortgage, tone = pitches = sitting.submit(*pitched)
     sitting.step("review_start")
+    sitting.declare()
     for pitch, scores in zip(
         pitches, ((8, 7, 7), (8, 8, 6), (7, 8, 5), (6, 6, 7), (4, 3, 5), (6, 5, 6), (6, 7, 6)), strict=True
     ):
@@ -256,6 +263,7 @@ def published_round(company: Company) -> None:
     sitting = sitting_open(company, 2, "20000", today().replace(day=1))
     pitches = sitting.submit(ideas.KNOWLEDGE, ideas.VALUATION, ideas.INCIDENTS)
     sitting.step("review_start")
+    sitting.declare()
     for pitch, score in zip(pitches, (8, 6, 5), strict=True):
         sitting.review(pitch, score, score, score + 1)
     sitting.step("voting_open")
@@ -288,9 +296,13 @@ def voting_round(company: Company) -> None:
     pitches = sitting.submit(ideas.COPILOT, ideas.FRAUD_GRAPH, ideas.DEBT_PLANS, ideas.TRANSLATION)
     copilot, fraud, debts, translation = pitches
     services.recusal_declare(
-        actor=company.people["Jonas Weber"], pitch=copilot, reason="I worked on its pilot until the summer."
+        actor=company.people["Jonas Weber"],
+        pitch=copilot,
+        reason="I worked on its pilot until the summer.",
+        conflict_type=RecusalType.CLOSE_RELATION,
     )
     sitting.step("review_start")
+    sitting.declare()
     for pitch in pitches:
         sitting.screen(pitch, "Noor de Vries", Aspect.ESTIMATE, Finding.FEASIBLE, "Calls and tokens fit the pilot.")
     why = "Prompts carry account numbers: they must be masked before the first call."

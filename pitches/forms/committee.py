@@ -12,7 +12,7 @@ from djmoney.money import Money
 from ledger.models import Tier
 from ledger.money import CURRENCY, plain
 from pitches.forms.fields import CountField, DollarField
-from pitches.models import Choice, Criterion, Decision, Expertise, Outcome, Review, Round
+from pitches.models import Choice, Criterion, Decision, Expertise, Outcome, RecusalType, Review, Round
 from pitches.services import Calendar, Mark, Rules
 from pitches.zones import BadHour, moment_of
 from teams.errors import Refused
@@ -39,6 +39,7 @@ class NoteForm(forms.Form):
 class ConflictForm(forms.Form):
     """Why a member steps aside."""
 
+    conflict_type = forms.ChoiceField(label="What kind of conflict", choices=RecusalType.choices)
     reason = forms.CharField(
         label="Why you step aside",
         max_length=2000,

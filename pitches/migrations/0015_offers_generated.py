@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('allocations', '0014_token_alerts_generated'),
-        ('pitches', '0012_round_life'),
+        ('pitches', '0014_doors'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

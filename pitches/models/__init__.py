@@ -25,16 +25,19 @@ from pitches.models.committee import (
     Recusal,
     RecusalKind,
     RecusalState,
+    RecusalType,
     Review,
     ReviewScore,
 )
 from pitches.models.counter import Counter, CounterLine, CounterSide
 from pitches.models.decision import Decision, DecisionLine, Offer, OfferLine, Outcome
+from pitches.models.declaration import Declaration, DeclarationAnswer
 from pitches.models.folder import Attachment, MessageKind, RevisionAttachment, ThreadMessage
 from pitches.models.parts import CoApplicant, DraftApplicant, PitchLink, RevisionQuality
 from pitches.models.pitch import LineItem, Milestone, Pitch, PitchRevision, QuoteLine
 from pitches.models.process import Aspect, Assignment, Finding, Peek, Remark, Screening
 from pitches.models.round import CommitteeSeat, Criterion, Round, RoundKind
+from pitches.models.sealed import BallotKey, BallotReceipt
 
 __all__ = [
     "Adoption",
@@ -42,6 +45,8 @@ __all__ = [
     "Assignment",
     "Attachment",
     "Ballot",
+    "BallotKey",
+    "BallotReceipt",
     "ChecklistItem",
     "Choice",
     "CoApplicant",
@@ -52,6 +57,8 @@ __all__ = [
     "Criterion",
     "Decision",
     "DecisionLine",
+    "Declaration",
+    "DeclarationAnswer",
     "DraftApplicant",
     "Expertise",
     "Finding",
@@ -76,6 +83,7 @@ __all__ = [
     "Recusal",
     "RecusalKind",
     "RecusalState",
+    "RecusalType",
     "Remark",
     "ResolvedClaim",
     "Result",

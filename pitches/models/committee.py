@@ -19,6 +19,19 @@ class RecusalKind(models.TextChoices):
     RULE = "rule", "Found by rule"
 
 
+class RecusalType(models.TextChoices):
+    """What kind of conflict it is. The first five a rule can find (`pitches_rule_conflict`)."""
+
+    OWNER = "owner", "Owns the pitch"
+    SAME_TEAM = "same_team", "Belongs to the team"
+    REPORTING_LINE = "reporting_line", "Reporting line"
+    CO_APPLICANT = "co_applicant", "Applies with the team"
+    SIGN_OFF = "sign_off", "Answers for its value"
+    FINANCIAL = "financial", "Financial interest"
+    CLOSE_RELATION = "close_relation", "Close relation"
+    OTHER = "other", "Other"
+
+
 class RecusalState(models.TextChoices):
     """What a conflict means."""
 
@@ -33,6 +46,7 @@ class Recusal(models.Model):
     pitch = models.ForeignKey(Pitch, models.PROTECT, related_name="recusals")
     member = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="recusals")
     kind = models.CharField(max_length=8, choices=RecusalKind)
+    type = models.CharField(max_length=14, choices=RecusalType, default=RecusalType.OTHER)
     state = models.CharField(max_length=9, choices=RecusalState, default=RecusalState.RECUSED)
     reason = models.TextField()
     plan = models.TextField(blank=True, help_text="How a waived conflict is contained, or why it was dismissed.")
@@ -43,6 +57,7 @@ class Recusal(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["pitch", "member"], name="recusal_one_per_member"),
             models.CheckConstraint(condition=Q(kind__in=RecusalKind.values), name="recusal_kind_known"),
+            models.CheckConstraint(condition=Q(type__in=RecusalType.values), name="recusal_type_known"),
             models.CheckConstraint(condition=Q(state__in=RecusalState.values), name="recusal_state_known"),
             models.CheckConstraint(
                 condition=~Q(kind="rule") | Q(state="recused"), name="recusal_by_rule_cannot_be_waived"

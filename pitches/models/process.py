@@ -75,7 +75,6 @@ class Assignment(models.Model):
     pitch = models.ForeignKey(Pitch, models.PROTECT, related_name="assignments")
     member = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="assignments")
     at = models.DateTimeField(db_default=Now(), editable=False)
-    reminded_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     end_reason = models.TextField(blank=True)
 

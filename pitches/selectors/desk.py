@@ -11,7 +11,7 @@ from django.db.models import Prefetch
 
 from pitches.models import Decision, DecisionLine, Outcome, Pitch, Round
 from pitches.selectors.assignments import pitches_assigned_to
-from pitches.selectors.conflicts import conflicted_ids, recusals_standing, rule_reason
+from pitches.selectors.conflicts import conflicted_ids, recusals_standing, why_recused
 from pitches.selectors.lists import with_ask
 from pitches.selectors.rounds import seat_of
 from pitches.selectors.scores import (
@@ -69,6 +69,11 @@ class Desk:
     sealed: int = 0
 
     @property
+    def open(self) -> int:
+        """Return how many pitches are open to this member."""
+        return len(self.rows) - self.hidden
+
+    @property
     def to_review(self) -> int:
         """Return how many pitches wait for this member's review."""
         return sum(
@@ -115,7 +120,7 @@ def desk_of(user: User, round_: Round) -> Desk:
     rows = []
     for pitch in pitches.exclude(pk__in=sealed):
         if pitch.pk in hidden:
-            reason = reasons.get(pitch.pk) or f"You {rule_reason(pitch, user)}."
+            reason = reasons.get(pitch.pk) or why_recused(pitch, user)
             rows.append(_closed(pitch, reason))
         else:
             row = _opened(pitch, round_, scores[pitch.pk], pitch.pk in reviewed, pitch.pk in voted)

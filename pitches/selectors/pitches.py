@@ -1,6 +1,6 @@
 """Pitches: who sees which, what a revision holds, what happened."""
 
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import F, Prefetch, Q, QuerySet, Value
 
 from pitches.models import (
     CoApplicant,
@@ -14,9 +14,10 @@ from pitches.models import (
     RevisionQuality,
 )
 from pitches.selectors.applicants import applying
+from pitches.selectors.conflicts import HasConflict
 from pitches.selectors.rounds import rounds_seated
 from pitches.selectors.seals import unsealed_to
-from pitches.transitions import PRIVATE_PITCH
+from pitches.transitions import DECISIONS_PUBLIC, PRIVATE_PITCH
 from teams.models import AuditEvent, Role
 from teams.selectors import Person, has_role, history_of, standing
 
@@ -33,18 +34,22 @@ def pitches_visible_to(user: Person) -> QuerySet[Pitch]:
     """Return the pitches that somebody may open, newest first.
 
     Own teams, co-applicants and headed units see all of theirs; once the seal is open, finance and auditors see what
-    was submitted anywhere, and the committee what was submitted to its rounds. The same rule for one pitch is the
+    was submitted anywhere, and the committee what was submitted to its rounds, without what a member is recused from:
+    until its round is decided that is closed to them even as finance or auditor. The same rule for one pitch is the
     permission `pitches.view_pitch`.
     """
     own = standing(user)
-    inside = Q(team__in=[pk for pk, _ in own.teams]) | Q(team__business_unit__in=own.units)
-    submitted = ~Q(state__in=PRIVATE_PITCH) & Q(current__isnull=False)
-    shown = submitted & unsealed_to(user)
-    everywhere = has_role(user, Role.FINANCE, Role.AUDITOR)
+    inside = Q(team__in=[pk for pk, _ in own.teams]) | Q(team__business_unit__in=own.units) | applying(user)
+    shown = ~Q(state__in=PRIVATE_PITCH) & Q(current__isnull=False) & unsealed_to(user)
+    seated = list(rounds_seated(user).values_list("pk", flat=True))
+    recused = Pitch.objects.filter(HasConflict(F("pk"), Value(user.pk)), round__in=seated)
+    if has_role(user, Role.FINANCE, Role.AUDITOR):
+        undecided = recused.exclude(round__state__in=DECISIONS_PUBLIC)
+        outside = shown & ~Q(pk__in=undecided.values("pk")) if seated else shown
+    else:
+        outside = shown & Q(round__in=seated) & ~Q(pk__in=recused.values("pk"))
     # Subqueries and not joins: a join would count an ask once for every seat.
-    seats = rounds_seated(user).values("pk")
-    outside = shown if everywhere else shown & Q(round__in=seats)
-    return Pitch.objects.filter(inside | applying(user) | outside).select_related(*STATED).order_by("-pk")
+    return Pitch.objects.filter(inside | outside).select_related(*STATED).order_by("-pk")
 
 
 def is_shown(pitch: Pitch) -> bool:

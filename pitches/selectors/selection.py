@@ -213,3 +213,9 @@ def differing(selection: Selection) -> list[Pitch]:
 def decided(said: Json) -> tuple[str, dict[str, int]]:
     """Return the outcome and the award in cents by tier that a result stands for; a waitlisted one waits for its."""
     return said["outcome"], dict(said["lines"]) if said["outcome"] in {Outcome.FUND, Outcome.WAITLIST} else {}
+
+
+def overrides_to_sign(user: User, round_: Round) -> int:
+    """Return how many overrides wait for somebody's signature: proposed by another, about a pitch open to them."""
+    waiting = Override.objects.filter(round=round_, signed_by=None, withdrawn_at=None).exclude(proposed_by=user)
+    return waiting.exclude(pitch__in=conflicted_ids(user, round_)).count()

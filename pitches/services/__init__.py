@@ -1,11 +1,11 @@
 """Every write of rounds, pitches, the committee's work and offers."""
 
 from pitches.services.asking import checklist_set, questions_set, terms_copy, terms_set
-from pitches.services.assignments import reviews_remind
 from pitches.services.attachments import attachment_add, attachment_remove
 from pitches.services.ballots import ballot_cast
+from pitches.services.ballots_verify import ballots_verify
 from pitches.services.claims import Outturn, claim_resolve
-from pitches.services.conflicts import recusal_declare, recusal_dismiss, recusal_waive, seat_remove, seat_set
+from pitches.services.conflicts import recusal_dismiss, recusal_waive, seat_remove, seat_set
 from pitches.services.copying import pitch_copy
 from pitches.services.counters import (
     counter_accept,
@@ -15,6 +15,7 @@ from pitches.services.counters import (
     counter_withdraw,
 )
 from pitches.services.decisions import decision_set, round_publish
+from pitches.services.declarations import ConflictAnswer, declaration_make, recusal_declare
 from pitches.services.discussion import remark_add
 from pitches.services.fast_lane import lane_close, lane_decide
 from pitches.services.offers import offer_accept, offer_decline, offers_expire
@@ -30,6 +31,7 @@ from pitches.services.pitches import (
     pitch_take_in,
     pitch_withdraw,
 )
+from pitches.services.reminders import reminders_send
 from pitches.services.reviews import Mark, review_submit
 from pitches.services.round_plan import round_clone, round_edit, round_recur, rounds_prepare_due
 from pitches.services.rounds import (
@@ -52,6 +54,7 @@ from pitches.services.waitlist import waitlist_promote, waitlist_raise, waitlist
 
 __all__ = [
     "Calendar",
+    "ConflictAnswer",
     "DraftConflict",
     "Mark",
     "Outturn",
@@ -59,6 +62,7 @@ __all__ = [
     "attachment_add",
     "attachment_remove",
     "ballot_cast",
+    "ballots_verify",
     "checklist_set",
     "claim_resolve",
     "counter_accept",
@@ -67,6 +71,7 @@ __all__ = [
     "counter_refuse",
     "counter_withdraw",
     "decision_set",
+    "declaration_make",
     "draft_save",
     "lane_close",
     "lane_decide",
@@ -92,9 +97,9 @@ __all__ = [
     "recusal_dismiss",
     "recusal_waive",
     "remark_add",
+    "reminders_send",
     "review_start",
     "review_submit",
-    "reviews_remind",
     "round_cancel",
     "round_clone",
     "round_create",

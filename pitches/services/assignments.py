@@ -2,22 +2,18 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from django.db import transaction
 from django.urls import reverse
 
 from pitches import sealing
 from pitches.assignment import Pair, assign
 from pitches.models import Assignment, Round
-from pitches.selectors.assignments import assignments_standing, reviewed_pairs
+from pitches.selectors.assignments import assignments_standing
 from pitches.selectors.conflicts import eligible_members
-from pitches.services.locks import round_locked
 from pitches.transitions import PitchState, RoundState
 from teams.models import User
 from teams.services import audit_record, notification_send
-
-REMINDED_BEFORE = timedelta(days=3)
 
 
 def assignments_make(*, actor: User, round_: Round, tell: bool = True) -> list[Assignment]:
@@ -66,39 +62,3 @@ def _tell_asked(round_: Round, counts: Counter[int]) -> None:
         count = counts[person.pk]
         title = f"{round_.name}: you are asked to review {count} more {'pitch' if count == 1 else 'pitches'}"
         notification_send(user=person, title=title, url=url)
-
-
-def reviews_remind(*, actor: User, at: datetime | None = None) -> int:
-    """Remind members once of reviews that they are asked for and that end within three days; returns how many."""
-    now = at or datetime.now(UTC)
-    due = Round.objects.filter(
-        state=RoundState.REVIEWING, reviews_close_at__gt=now, reviews_close_at__lte=now + REMINDED_BEFORE
-    )
-    return sum(_remind(actor, round_, now) for round_ in due.order_by("pk"))
-
-
-@transaction.atomic
-def _remind(actor: User, round_: Round, now: datetime) -> int:
-    round_ = round_locked(round_)
-    done = reviewed_pairs(round_)
-    rows = [
-        row
-        for row in assignments_standing(round_)
-        if row.reminded_at is None
-        and row.pitch.state == PitchState.IN_REVIEW
-        and (row.pitch_id, row.member_id) not in done
-    ]
-    for row in rows:
-        row.reminded_at = now
-        row.save()
-    counts = Counter(row.member_id for row in rows)
-    url = reverse("admin:pitches_round_desk", args=[round_.pk])
-    for person in User.objects.filter(pk__in=counts).order_by("pk"):
-        count = counts[person.pk]
-        title = f"{round_.name}: {count} {'review' if count == 1 else 'reviews'} of yours still missing"
-        notification_send(
-            user=person, title=title, body=f"Until {round_.reviews_close_at:%d %B %Y, %H:%M} UTC.", url=url
-        )
-    if rows:
-        audit_record(actor=actor, verb="round.remind", target=round_, details={"reviews": len(rows)})
-    return len(rows)

@@ -1,13 +1,15 @@
-"""Committee seats and conflicts of interest: found by rule, declared, waived with a plan or dismissed."""
+"""Committee seats and conflicts of interest: found by rule, waived with a plan or dismissed.
+
+Members declare their own in `services/declarations.py`.
+"""
 
 from django.db import transaction
 
 from pitches.access import require_member
-from pitches.models import CommitteeSeat, Pitch, Recusal, RecusalKind, RecusalState, Round
-from pitches.selectors.conflicts import pairs, rule_reason
+from pitches.models import CommitteeSeat, Pitch, Recusal, RecusalKind, RecusalState, RecusalType, Round
+from pitches.selectors.conflicts import pairs, rule_reason, rule_type
 from pitches.services.assignments import assignments_make
 from pitches.services.locks import pitch_locked, round_locked
-from pitches.services.notices import tell_chair
 from pitches.transitions import COMMITTEE_AT_WORK, RoundState
 from teams.access import require
 from teams.errors import NotAllowed, Refused, WrongState
@@ -45,7 +47,7 @@ def seat_remove(*, actor: User, seat: CommitteeSeat, reason: str) -> None:
     require(actor, "pitches.change_round", message="Only the chair or finance forms the committee.")
     round_ = round_locked(seat.round)
     _require_before_vote(round_)
-    _require_words(reason, "reason")
+    require_words(reason, "reason")
     seat.delete()
     audit_record(actor=actor, verb="round.seat_remove", target=round_, reason=reason, details={"user": seat.user.email})
     assignments_make(actor=actor, round_=round_)
@@ -60,48 +62,18 @@ def recusals_find(*, actor: User, round_: Round) -> list[Recusal]:
     """Note every conflict that a rule finds and nobody noted yet; call it with the round locked."""
     noted = set(Recusal.objects.filter(pitch__round=round_).values_list("pitch_id", "member_id"))
     missing = [pair for pair in pairs(round_, conflict=True) if pair not in noted]
-    pitches = Pitch.objects.select_related("team__business_unit").in_bulk([pitch_id for pitch_id, _ in missing])
+    stated = Pitch.objects.select_related("team__business_unit", "owner")
+    pitches = stated.in_bulk([pitch_id for pitch_id, _ in missing])
     people = User.objects.in_bulk([member_id for _, member_id in missing])
     return [_recuse_by_rule(actor, pitches[pitch_id], people[member_id]) for pitch_id, member_id in missing]
 
 
 def _recuse_by_rule(actor: User, pitch: Pitch, member: User) -> Recusal:
-    reason = f"{member.name} {rule_reason(pitch, member)}."
-    recusal = Recusal.objects.create(pitch=pitch, member=member, kind=RecusalKind.RULE, reason=reason)
-    details = {"member": member.email, "kind": RecusalKind.RULE.value}
+    found = rule_type(pitch, member) or RecusalType.OTHER
+    reason = f"{member.name} {rule_reason(pitch, member, found)}."
+    recusal = Recusal.objects.create(pitch=pitch, member=member, kind=RecusalKind.RULE, type=found, reason=reason)
+    details = {"member": member.email, "kind": RecusalKind.RULE.value, "type": found.value}
     audit_record(actor=actor, verb="pitch.recuse", target=pitch, reason=reason, details=details)
-    return recusal
-
-
-@transaction.atomic
-def recusal_declare(*, actor: User, pitch: Pitch, reason: str) -> Recusal:
-    """Step aside from a pitch: from now on its reviews are closed to the actor, and their input does not count.
-
-    Raises NotAllowed, WrongState, Refused (reason_missing, recused_already).
-    """
-    pitch = pitch_locked(pitch)
-    require_member(actor, "pitches.declare_conflict", pitch, message="Only members of the committee declare conflicts.")
-    _require_at_work(pitch)
-    _require_words(reason, "reason")
-    noted = Recusal.objects.filter(pitch=pitch, member=actor).first()
-    if noted is not None and noted.state == RecusalState.RECUSED:
-        raise Refused("You are recused from this pitch already.", code="recused_already")
-    recusal, _ = Recusal.objects.update_or_create(
-        pitch=pitch,
-        member=actor,
-        defaults={
-            "kind": RecusalKind.DECLARED,
-            "state": RecusalState.RECUSED,
-            "reason": reason.strip(),
-            "plan": "",
-            "decided_by": None,
-        },
-    )
-    details = {"member": actor.email, "kind": RecusalKind.DECLARED.value}
-    audit_record(actor=actor, verb="pitch.recuse", target=pitch, reason=reason, details=details)
-    assignments_make(actor=actor, round_=pitch.round)
-    about = pitch.number if pitch.round.is_sealed else pitch.current or pitch
-    tell_chair(pitch.round, f"{actor.name} declared a conflict about {about}")
     return recusal
 
 
@@ -124,9 +96,14 @@ def recusal_dismiss(*, actor: User, recusal: Recusal, plan: str) -> Recusal:
 @transaction.atomic
 def _judge(actor: User, recusal: Recusal, state: RecusalState, plan: str) -> Recusal:
     pitch = pitch_locked(recusal.pitch)
-    require_member(actor, "pitches.judge_conflict", pitch, message="Only a chair without a conflict judges conflicts.")
-    _require_at_work(pitch)
-    _require_words(plan, "plan")
+    require_member(
+        actor,
+        "pitches.judge_conflict",
+        pitch,
+        message="The chair judges conflicts, and where the chair has one too another member without one.",
+    )
+    require_at_work(pitch.round)
+    require_words(plan, "plan")
     recusal = Recusal.objects.select_for_update(of=("self",)).select_related("member").get(pk=recusal.pk)
     if recusal.member_id == actor.pk:
         raise NotAllowed("Nobody judges their own conflict.")
@@ -139,11 +116,13 @@ def _judge(actor: User, recusal: Recusal, state: RecusalState, plan: str) -> Rec
     return recusal
 
 
-def _require_at_work(pitch: Pitch) -> None:
-    if pitch.round.state not in COMMITTEE_AT_WORK:
+def require_at_work(round_: Round) -> None:
+    """Let a service go on only while the committee can still change something; raises WrongState."""
+    if round_.state not in COMMITTEE_AT_WORK:
         raise WrongState("The committee has finished with this round.")
 
 
-def _require_words(text: str, field: str) -> None:
+def require_words(text: str, field: str) -> None:
+    """Let a service go on only with a reason of some length; raises Refused (reason_missing) for the field."""
     if len(text.strip()) < SHORTEST_REASON:
         raise Refused(f"Say it in at least {SHORTEST_REASON} characters.", code="reason_missing", field=field)

@@ -14,6 +14,7 @@ from ledger.money import show
 from pitches import sealing
 from pitches.access import require_member
 from pitches.models import Decision, DecisionLine, Outcome, Pitch, PitchRevision, Round
+from pitches.selectors.conflicts import conflicted_ids, is_conflicted
 from pitches.selectors.offers import lines_of
 from pitches.selectors.rounds import decided_total
 from pitches.selectors.scores import scores_of_round
@@ -24,7 +25,7 @@ from pitches.services.notices import tell_team
 from pitches.services.results import results_publish
 from pitches.services.selection import awards_of
 from pitches.services.states import pitch_move, round_move
-from pitches.services.waitlist import is_queued, place_for, require_decider
+from pitches.services.waitlist import is_queued, place_for
 from pitches.transitions import PitchState, RoundState
 from teams.errors import Refused, WrongState
 from teams.models import User
@@ -67,7 +68,7 @@ def decision_set(
     queued = is_queued(outcome, any((lines or {}).values()))
     awards = awards_checked(lines or {}) if queued or outcome == Outcome.FUND else {}
     if not _is_as_adopted(pitch, outcome, awards):
-        _require_allowed(pitch, revision, outcome, awards, queued=queued)
+        _require_allowed(actor, pitch, outcome, awards, queued=queued)
     place = place_for(pitch, place) if queued else None
     decision = _store(actor, pitch, revision, outcome, reason.strip(), awards, place)
     details: dict[str, Any] = {
@@ -96,13 +97,13 @@ def _is_as_adopted(pitch: Pitch, outcome: Outcome, awards: Mapping[Tier, Decimal
 
 
 def _require_allowed(
-    pitch: Pitch, revision: PitchRevision, outcome: Outcome, awards: Mapping[Tier, Decimal], *, queued: bool
+    actor: User, pitch: Pitch, outcome: Outcome, awards: Mapping[Tier, Decimal], *, queued: bool
 ) -> None:
     _require_quorum(pitch, outcome, queued=queued)
     if awards:
-        require_hurdle(pitch.round, revision.value_p50, sum(awards.values(), Decimal(0)))
+        require_hurdle(pitch.round, pitch.submitted.value_p50, sum(awards.values(), Decimal(0)))
     if outcome == Outcome.FUND:
-        _require_left(pitch, awards)
+        _require_left(actor, pitch, awards)
 
 
 def _require_quorum(pitch: Pitch, outcome: Outcome, *, queued: bool) -> None:
@@ -116,20 +117,17 @@ def _require_quorum(pitch: Pitch, outcome: Outcome, *, queued: bool) -> None:
         )
 
 
-def _require_left(pitch: Pitch, awards: Mapping[Tier, Decimal]) -> None:
+def _require_left(actor: User, pitch: Pitch, awards: Mapping[Tier, Decimal]) -> None:
     total = sum(awards.values(), Decimal(0))
     others = decided_total(pitch.round, hidden=frozenset({pitch.pk}))
     left = pitch.round.awardable - others
     if total > left:
-        raise Refused(
-            f"{show(total)} does not fit: {show(left)} of the cap can still be awarded.",
-            code="over_cap",
-            field="amount",
-        )
-    _require_shares(pitch, awards)
+        said = _left_said(actor, pitch, f"{show(left)} of the cap can still be awarded")
+        raise Refused(f"{show(total)} does not fit: {said}.", code="over_cap", field="amount")
+    _require_shares(actor, pitch, awards)
 
 
-def _require_shares(pitch: Pitch, awards: Mapping[Tier, Decimal]) -> None:
+def _require_shares(actor: User, pitch: Pitch, awards: Mapping[Tier, Decimal]) -> None:
     round_ = pitch.round
     others = DecisionLine.objects.filter(decision__pitch__round=round_, decision__outcome=Outcome.FUND)
     others = others.exclude(decision__pitch=pitch)
@@ -141,11 +139,13 @@ def _require_shares(pitch: Pitch, awards: Mapping[Tier, Decimal]) -> None:
         decided: Decimal = lines.aggregate(sum=Sum("amount", default=Decimal(0)))["sum"]
         if share is not None and amount and decided + amount > round_.cap * share:
             what = "one team" if name == "team" else "the frontier tier"
-            raise Refused(
-                f"{show(amount)} does not fit: {show(round_.cap * share - decided)} can still go to {what}.",
-                code=f"over_{name}_cap",
-                field="amount",
-            )
+            said = _left_said(actor, pitch, f"{show(round_.cap * share - decided)} can still go to {what}")
+            raise Refused(f"{show(amount)} does not fit: {said}.", code=f"over_{name}_cap", field="amount")
+
+
+def _left_said(actor: User, pitch: Pitch, left: str) -> str:
+    # What is left would say what the others awarded where the actor is recused.
+    return "other awards take too much of the cap" if conflicted_ids(actor, pitch.round) else left
 
 
 def _store(
@@ -196,7 +196,7 @@ def round_publish(*, actor: User, round_: Round) -> Round:
         .filter(round=round_, state=PitchState.SHORTLISTED)
         .order_by("pk")
     )
-    _require_decided(pitches)
+    _require_decided(pitches, hidden=conflicted_ids(actor, round_))
     results_publish(round_)
     Decision.objects.filter(pitch__in=pitches).update(published_at=Now())
     round_.seed = sealing.seed_open(bytes(round_.seed_sealed))
@@ -213,12 +213,22 @@ def round_publish(*, actor: User, round_: Round) -> Round:
     return round_
 
 
-def _require_decided(pitches: list[Pitch]) -> None:
-    missing = [pitch.title for pitch in pitches if not hasattr(pitch, "decision")]
+def _require_decided(pitches: list[Pitch], *, hidden: frozenset[int]) -> None:
+    """Stop a publication; how pitches stand that are hidden from who publishes is not said by name."""
+    open_ = [pitch for pitch in pitches if not hasattr(pitch, "decision")]
+    missing = [pitch.title for pitch in open_ if pitch.pk not in hidden]
+    if any(pitch.pk in hidden for pitch in open_):
+        missing.append("what you are recused from")
     if missing:
         raise Refused(f"Still to be decided: {', '.join(missing)}.", code="undecided")
     for pitch in pitches:
-        require_decider(pitch.decision)
+        if is_conflicted(pitch.decision.decided_by, pitch):
+            about = "a pitch that you are recused from" if pitch.pk in hidden else f"{pitch}"
+            who = "Who decided" if pitch.pk in hidden else str(pitch.decision.decided_by)
+            raise Refused(
+                f"{who} has a conflict about {about} by now: another member must decide on it.",
+                code="decided_with_conflict",
+            )
 
 
 OUTCOMES = {
@@ -264,7 +274,7 @@ def decision_publish(
         raise Refused(f"The fast lane awards at most {limit} per pitch.", code="over_limit", field="amount")
     if awards:
         require_hurdle(pitch.round, revision.value_p50, total)
-        _require_left(pitch, awards)
+        _require_left(actor, pitch, awards)
     decision = _store(actor, pitch, revision, outcome, reason, awards, None)
     details = {"outcome": outcome.value, "lines": {tier.value: str(amount) for tier, amount in awards.items()}}
     audit_record(actor=actor, verb="pitch.decide", target=pitch, reason=reason, details=details)

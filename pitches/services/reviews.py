@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 
 from pitches.access import require_member
 from pitches.models import Criterion, Expertise, Pitch, Review, ReviewScore
+from pitches.selectors.conflicts import has_declared
 from pitches.services.locks import pitch_locked
 from pitches.transitions import PitchState, RoundState
 from teams.errors import Refused, WrongState
@@ -38,7 +39,7 @@ def review_submit(
 ) -> Review:
     """Hand in a review of the current revision, or replace one's own; `marks` by criterion id.
 
-    Raises NotAllowed, WrongState, Refused (another_revision, score_missing, sentence_missing).
+    Raises NotAllowed, WrongState, Refused (not_declared, another_revision, score_missing, sentence_missing).
     """
     pitch = pitch_locked(pitch)
     require_member(actor, "pitches.review_pitch", pitch, message="Only members without a conflict review a pitch.")
@@ -49,6 +50,8 @@ def review_submit(
     criteria = list(Criterion.objects.filter(round=pitch.round).order_by("position"))
     for criterion in criteria:
         _require_mark(criterion, marks.get(criterion.pk))
+    if not has_declared(actor, pitch):
+        raise Refused("First declare whether you have a conflict of interest about it.", code="not_declared")
     review, made = Review.objects.update_or_create(
         revision=pitch.current,
         reviewer=actor,

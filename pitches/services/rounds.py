@@ -24,11 +24,11 @@ from pitches.selectors.rounds import rounds_past_deadline
 from pitches.selectors.screening import infeasible
 from pitches.services.asking import checklist_write
 from pitches.services.assignments import assignments_make
-from pitches.services.ballots import ballots_reveal
+from pitches.services.ballots import ballot_key_make, ballots_reveal
 from pitches.services.carrying import drafts_carry
 from pitches.services.conflicts import recusals_find
 from pitches.services.locks import round_locked
-from pitches.services.notices import tell_chair, tell_members_what_waits, tell_team
+from pitches.services.notices import tell_members_what_waits, tell_team, tell_who_decides
 from pitches.services.options import options_make
 from pitches.services.states import pitch_move, round_move
 from pitches.transitions import OfferState, PitchState, RoundState
@@ -287,6 +287,7 @@ def voting_open(*, actor: User, round_: Round) -> Round:
         raise Refused("No pitch is in review, so there is nothing to vote on.", code="nothing_to_vote_on")
     _require_feasible(pitches)
     recusals_find(actor=actor, round_=round_)
+    ballot_key_make(round_)
     for pitch in pitches:
         pitch_move(actor=actor, pitch=pitch, to=PitchState.SHORTLISTED, verb="pitch.shortlist")
     tell_members_what_waits(round_, PitchState.SHORTLISTED, "vote on", "admin:pitches_round_ballot")
@@ -306,10 +307,11 @@ def voting_close(*, actor: User, round_: Round) -> Round:
     round_ = round_locked(round_)
     recusals_find(actor=actor, round_=round_)
     round_move(actor=actor, round_=round_, to=RoundState.DECIDING, verb="round.decide")
-    count = ballots_reveal(round_)
-    audit_record(actor=actor, verb="round.reveal", target=round_, details={"ballots": count})
+    reveal = ballots_reveal(round_)
+    details = {"ballots": reveal.ballots, "receipts_sha256": reveal.receipts_sha256}
+    audit_record(actor=actor, verb="round.reveal", target=round_, details=details)
     options_make(actor=actor, round_=round_)
-    tell_chair(round_, f"{round_.name}: {count} ballots are open, decisions are due")
+    tell_who_decides(round_)
     return round_
 
 

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 
 from ledger.models import Tier
 from pitches import services
+from pitches.access import may
 from pitches.forms.answers import WhyForm
 from pitches.forms.offers import CounterForm
 from pitches.models import Counter, Offer
@@ -20,7 +21,7 @@ from pitches.room import ZERO
 from pitches.selectors.offers import Lines, counter_waiting, limits_of, lines_of, offers_whole, thread_of
 from pitches.selectors.rounds import round_money
 from pitches.transitions import OfferState
-from teams.access import UserRequest, members_only, visible_or_404
+from teams.access import UserRequest, members_only
 from teams.errors import Refused
 from teams.forms import form_refuse, form_status
 
@@ -33,7 +34,9 @@ def _offer(request: UserRequest, pk: int) -> Offer:
     offer = offers_whole(Offer.objects.filter(pitch_id=pk)).order_by("-pk").first()
     if offer is None:
         raise Http404
-    return visible_or_404(request.user, "pitches.view_offer", offer)
+    if not may(request.user, "pitches.view_offer", offer):
+        raise Http404
+    return offer
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,6 +180,9 @@ def _sees_the_quote_without_a_reload(page: Page) -> None:
 
 def _reviews(member: Person, desk: str) -> None:
     page = member.goes_to(desk)
+    page.locator("nav.tabs").get_by_role("link", name="Declare", exact=True).click()
+    page.get_by_label("Your conflict").select_option("none")
+    member.presses("Declare")
     page.get_by_role("link", name="Claims triage").click()
     for number in page.locator("[name^=score-]").all():
         number.fill("7")

@@ -95,10 +95,19 @@ def test_the_nav_offers_what_a_role_may_open(company: Company) -> None:
         "Desk",
         *finance,
         "People",
+        "E-mail",
         "Admin",
         "Jo Example",
     ]
-    assert links(company.client(company.ivo)) == [*everybody, "Webhooks", "Desk", "People", "Admin", "Ivo Example"]
+    assert links(company.client(company.ivo)) == [
+        *everybody,
+        "Webhooks",
+        "Desk",
+        "People",
+        "E-mail",
+        "Admin",
+        "Ivo Example",
+    ]
 
 
 def test_the_page_one_is_on_is_marked(company: Company) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.processes import ROOT, manage
 
 READERS = {
+    "zone",
     "text",
     "flag",
     "number",
@@ -73,6 +74,7 @@ def test_every_setting_is_documented_once_and_nothing_else_is() -> None:
          "10.0.0.0/8,fd00::/8."),
         ("GATEWAY_METRICS_ADDRESS", "9464", "GATEWAY_METRICS_ADDRESS='9464' is not a host and a port such as "
          "127.0.0.1:9464."),
+        ("TANK_TIME_ZONE", "Mars/Base", "TANK_TIME_ZONE='Mars/Base' is not a time zone such as Europe/Berlin."),
         ("EMAIL_SECURITY", "ssl", "EMAIL_SECURITY='ssl' is not one of none, starttls, tls."),
     ],
 )  # fmt: skip

@@ -24,7 +24,8 @@ from pitches.asking import Terms
 from pitches.content import ItemContent, MilestoneContent, PitchContent
 from pitches.models import Choice, Expertise, Offer, Outcome, Pitch, Round
 from pitches.questions import CHECKLIST, Answer, DataClass, Evidence, Latency, ValueKind
-from pitches.services import Calendar, Mark, Rules
+from pitches.selectors.conflicts import undeclared
+from pitches.services import Calendar, ConflictAnswer, Mark, Rules
 from teams.models import Team, User
 from tests.cast import Company
 
@@ -182,8 +183,22 @@ class Stage:
         """Return the same score with a sentence on every criterion."""
         return {row.pk: Mark(score, f"{score} for {row.name}") for row in self.round.criteria.all()}
 
+    def everybody_declares(self) -> None:
+        """Let every member of the committee declare."""
+        for member in self.members:
+            if self.round.seats.filter(user=member).exists():
+                self.declared(member)
+
+    def declared(self, member: User) -> None:
+        """Let a member declare no conflict about whatever they said nothing about yet."""
+        answers = {pitch.pk: ConflictAnswer() for pitch in undeclared(member, self.round)}
+        if answers:
+            services.declaration_make(actor=member, round_=self.round, answers=answers)
+
     def review(self, member: User, pitch: Pitch, score: int = 7) -> None:
-        """Hand in a review of the current revision."""
+        """Hand in a review of the current revision, after declaring where the member has a seat."""
+        if self.round.seats.filter(user=member).exists():
+            self.declared(member)
         pitch.refresh_from_db()
         services.review_submit(
             actor=member,
@@ -194,14 +209,17 @@ class Stage:
         )
 
     def vote(self, member: User, pitch: Pitch, choice: Choice = Choice.YES, score: int | None = 8) -> None:
-        """Cast a ballot."""
+        """Cast a ballot, after declaring where the member has a seat."""
+        if self.round.seats.filter(user=member).exists():
+            self.declared(member)
         services.ballot_cast(
             actor=member, pitch=pitch, choice=choice, score=None if choice == Choice.ABSTAIN else score
         )
 
     def to_review(self) -> None:
-        """Close for pitches."""
+        """Close for pitches; everybody declares."""
         services.review_start(actor=self.company.gil, round_=self.round)
+        self.everybody_declares()
         self.now()
 
     def to_vote(self) -> None:
@@ -209,6 +227,7 @@ class Stage:
         if self.now().state == "open":
             self.to_review()
         services.voting_open(actor=self.company.gil, round_=self.round)
+        self.everybody_declares()
         self.now()
 
     def to_decide(self, *pitches: Pitch) -> None:

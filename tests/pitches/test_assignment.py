@@ -1,7 +1,6 @@
 """Who is asked to review what: free of conflicts, as even as conflicts allow, moved only where it must be."""
 
 from collections import Counter
-from datetime import timedelta
 from itertools import combinations, product
 
 import pytest
@@ -209,28 +208,6 @@ def test_the_desk_shows_what_is_assigned_to_the_reader_first(stage: Stage, compa
     assert [row.assigned for row in rows] == [True, True, True, False]
     page = page_of(company.client(company.dee).get(f"/admin/pitches/round/{stage.round.pk}/desk/"))
     assert page.text.count("assigned to you") == 3
-
-
-def test_members_are_reminded_once_of_what_is_missing(stage: Stage, company: Company) -> None:
-    first, second = stage.submitted("First"), stage.submitted("Second")
-    services.recusal_declare(actor=company.fay, pitch=first, reason="I built its pilot.")
-    services.recusal_declare(actor=company.fay, pitch=second, reason="I built its pilot.")
-    stage.to_review()
-    stage.review(company.dee, first)
-    stage.review(company.eli, first)
-    stage.review(company.eli, second)
-    near = stage.round.reviews_close_at - timedelta(days=2)
-
-    early = services.reviews_remind(actor=company.system, at=near - timedelta(days=2))
-    sent = services.reviews_remind(actor=company.system, at=near)
-    again = services.reviews_remind(actor=company.system, at=near)
-
-    assert (early, sent, again) == (0, 3, 0)
-    told = Notification.objects.filter(title__endswith="still missing")
-    assert {notice.user: notice.title for notice in told} == {
-        company.dee: "Q1: 1 review of yours still missing",
-        company.gil: "Q1: 2 reviews of yours still missing",
-    }
 
 
 def test_the_page_of_assignments_hides_what_the_reader_is_recused_from(stage: Stage, company: Company) -> None:
