@@ -69,8 +69,6 @@ urlpatterns: list[URLPattern] = [
     ),
     path("pitches/<int:pk>/questions/", thread.questions_page, name="questions"),
     path("pitches/<int:pk>/similar/", similar.similar_part, name="similar"),
-    path("api/v1/rounds/", api.RoundList.as_view(), name="api_rounds"),
-    path("api/v1/rounds/<int:pk>/", api.RoundDetail.as_view(), name="api_round"),
     path("api/v1/rounds/", api_rounds.Rounds.as_view(), name="api_rounds"),
     path("api/v1/rounds/calendar.ics", api_rounds.RoundCalendar.as_view(), name="api_calendar"),
     path("api/v1/rounds/<int:pk>/", api_rounds.RoundOne.as_view(), name="api_round"),
