@@ -362,5 +362,8 @@ GATEWAY_WRITE_SECONDS = env.number("GATEWAY_WRITE_SECONDS", 60, least=1, most=86
 GATEWAY_METRICS_ADDRESS = env.address("GATEWAY_METRICS_ADDRESS")
 # Where its traces go, if anywhere; OpenTelemetry's own variables say the rest.
 GATEWAY_TRACES = env.choice("OTEL_TRACES_EXPORTER", "none", {"none", "otlp", "console"})
+# For how many seconds a move of the board searches before it shows the best found and says that it is not proved; a
+# page that shows such an answer then asks again, with more time.
+BOARD_SECONDS = env.number("TANK_BOARD_MS", 150, least=0, most=60_000) / 1000
 # How long the sandbox provider thinks before it answers, in milliseconds; for load tests.
 SANDBOX_DELAY_MS = env.number("TANK_SANDBOX_DELAY_MS", 0, least=0, most=600_000)

@@ -179,6 +179,8 @@ allow("pitches.vote_pitch", unconflicted_member)
 allow("pitches.decide_pitch", (has_chair | (has_seat & stands_in)) & ~has_conflict)
 
 allow("pitches.override_pitch", unconflicted_member)
+allow("pitches.move_pitch", unconflicted_member)
+allow("pitches.view_minutes", has_seat | (is_decided & (is_chair | is_auditor | is_finance)))
 allow("pitches.view_claims", is_finance | is_auditor | is_chair | is_committee | is_system)
 allow("pitches.resolve_claim", is_finance | is_system)
 allow("pitches.view_offer", is_in_pitching_team | is_finance | is_auditor)

@@ -2,6 +2,8 @@
 
 VERBS = {
     "pitch.create": "Begun",
+    "round.board": "The board was moved",
+    "round.note": "Something was noted at the board",
     "pitch.submit": "Submitted",
     "pitch.return": "Returned by the committee",
     "pitch.take_in": "Taken into review",

@@ -4,6 +4,7 @@ What must hold across rows is kept by `pitches/sql/pitches.sql`.
 """
 
 from pitches.models.asking import ChecklistItem, RoundQuestion
+from pitches.models.board import BoardForce, BoardMove, BoardState, MoveKind
 from pitches.models.choice import (
     Adoption,
     Force,
@@ -48,6 +49,9 @@ __all__ = [
     "BallotKey",
     "BallotReceipt",
     "ChecklistItem",
+    "BoardForce",
+    "BoardMove",
+    "BoardState",
     "Choice",
     "CoApplicant",
     "CommitteeSeat",
@@ -66,6 +70,7 @@ __all__ = [
     "LineItem",
     "MessageKind",
     "Milestone",
+    "MoveKind",
     "Offer",
     "OfferLine",
     "OptionLine",

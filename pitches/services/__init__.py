@@ -4,6 +4,7 @@ from pitches.services.asking import checklist_set, questions_set, terms_copy, te
 from pitches.services.attachments import attachment_add, attachment_remove
 from pitches.services.ballots import ballot_cast
 from pitches.services.ballots_verify import ballots_verify
+from pitches.services.board import board_move, board_note
 from pitches.services.claims import Outturn, claim_resolve
 from pitches.services.conflicts import recusal_dismiss, recusal_waive, seat_remove, seat_set
 from pitches.services.copying import pitch_copy
@@ -64,6 +65,8 @@ __all__ = [
     "ballot_cast",
     "ballots_verify",
     "checklist_set",
+    "board_move",
+    "board_note",
     "claim_resolve",
     "counter_accept",
     "counter_answer",
