@@ -10,9 +10,11 @@ from pitches import services
 from pitches.access import may
 from pitches.admin.pages import done, page, pitch_or_404, round_or_404
 from pitches.forms.choice import OverrideForm
-from pitches.models import Force, Override, OverrideCategory, Round
+from pitches.models import BoardMove, Force, MoveKind, Override, OverrideCategory, Round
+from pitches.selectors.board import held_at_board
 from pitches.selectors.conflicts import conflicted_ids
 from pitches.selectors.selection import choice_of, options_of, override_room, overrides_of
+from pitches.services.board import FORCES
 from pitches.transitions import PitchState, RoundState
 from teams.access import UserRequest
 from teams.acting import done as acted
@@ -66,7 +68,8 @@ def override_new(request: UserRequest, pk: int) -> HttpResponse:
     if pitch.round.state != RoundState.DECIDING or pitch.state != PitchState.SHORTLISTED:
         raise Http404
     options = options_of(pitch)
-    form = OverrideForm(request.POST or None, options=options)
+    held = held_at_board(request.user, pitch)
+    form = OverrideForm(request.POST or None, options=options, initial=_as_held(held))
 
     def work(said: dict[str, Any]) -> Any:
         override = services.override_propose(
@@ -85,11 +88,19 @@ def override_new(request: UserRequest, pk: int) -> HttpResponse:
         "tab": "decide",
         "pitch": pitch,
         "options": options,
+        "held": held,
         "room": override_room(pitch.round, hidden=conflicted_ids(request.user, pitch.round)),
         "form": form,
     }
     answer = submitted(request, form, work)
     return answer or page(request, "override.html", f"Override: {pitch}", context, form_status(form))  # type: ignore[return-value]
+
+
+def _as_held(held: BoardMove | None) -> dict[str, Any]:
+    """Return what the form begins with: the way in which the board holds the pitch."""
+    if held is None:
+        return {}
+    return {"force": FORCES[MoveKind(held.kind)].value, "option": held.option_id or ""}
 
 
 def _override_or_404(request: UserRequest, pk: int) -> Override:

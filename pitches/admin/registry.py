@@ -11,6 +11,7 @@ from unfold.admin import ModelAdmin
 
 from ledger.money import show
 from pitches.admin import asking, choosing, deciding, declaring, editor, life, offers, reading, rounds, voting
+from pitches.admin import board, choosing, deciding, minutes, reading, rounds, voting
 from pitches.models import Round
 from pitches.selectors.rounds import rounds_seated, rounds_visible_to
 from teams.models import Role
@@ -90,6 +91,16 @@ class RoundAdmin(ModelAdmin):  # type: ignore[misc]
             path("pitch/<int:pk>/remark/", wrap(reading.remark), name="pitches_pitch_remark"),
             path("pitch/<int:pk>/rule-out/", wrap(reading.rule_out), name="pitches_pitch_rule_out"),
             path("<int:pk>/declare/", wrap(declaring.declare), name="pitches_round_declare"),
+            path("<int:pk>/board/", wrap(board.board), name="pitches_round_board"),
+            path("<int:pk>/board/live/", wrap(board.live), name="pitches_round_board_live"),
+            path("<int:pk>/board/move/", wrap(board.move), name="pitches_round_board_move"),
+            path("<int:pk>/board/note/", wrap(board.note), name="pitches_round_board_note"),
+            path("<int:pk>/board/prices/", wrap(board.prices), name="pitches_round_board_prices"),
+            path("<int:pk>/board/compare/", wrap(board.compare), name="pitches_round_board_compare"),
+            path("<int:pk>/board/curve/", wrap(board.curve), name="pitches_round_board_curve"),
+            path("<int:pk>/board/curve.csv", wrap(board.curve_csv), name="pitches_round_board_csv"),
+            path("<int:pk>/minutes/", wrap(minutes.minutes), name="pitches_round_minutes"),
+            path("<int:pk>/minutes.csv", wrap(minutes.minutes_csv), name="pitches_round_minutes_csv"),
             path("<int:pk>/ballot/", wrap(voting.ballot), name="pitches_round_ballot"),
             path("<int:pk>/decide/", wrap(deciding.decide), name="pitches_round_decide"),
             path("<int:pk>/offers/", wrap(offers.offers), name="pitches_round_offers"),

@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from ledger.money import plain, show
+from pitches.board.words import whole_dollars
 from pitches.diff import GONE, NEW, Piece
 from pitches.models import Counter, Offer, Pitch, Round
 from pitches.quotes import in_cents
@@ -115,6 +116,14 @@ def estimate(value: Decimal) -> SafeString:
     rounded = value.quantize(Decimal(1), ROUND_CEILING) if value >= WHOLE_DOLLARS else in_cents(value)
     text = f"${rounded:,}" if value >= WHOLE_DOLLARS else show(rounded)
     return format_html('<data value="{}" title="{} USD">{}</data>', plain(value), plain(value), text)
+
+
+@register.filter
+def dollars(value: Decimal | None) -> str | SafeString:
+    """Write an amount in whole dollars, below a hundred to the cent, with every digit on hover; an em dash for none."""
+    if value is None:
+        return "—"
+    return format_html('<data value="{}" title="{} USD">{}</data>', plain(value), plain(value), whole_dollars(value))
 
 
 @register.filter

@@ -174,10 +174,14 @@
   }
   function plotsDraw() {
     if (!window.Plotly) return;
-    document.body.append(probe);
+    // In the admin the colours are those of the part that is ours.
+    (document.querySelector(".tank") || document.body).append(probe);
     document.querySelectorAll("[data-plot]").forEach(plotDraw);
     probe.remove();
   }
+  /* A page that puts a plot in later says so; the admin changes its theme by a class. */
+  document.addEventListener("tank:plots", plotsDraw);
+  new MutationObserver(plotsDraw).observe(root, { attributes: true, attributeFilter: ["class"] });
 
   /* htmx: a failed request is said, never swallowed */
   document.addEventListener("htmx:responseError", (event) => {
