@@ -6,7 +6,7 @@ from pathlib import Path
 
 import django
 
-EVERYTHING = ("bounds", "gateway", "servers", "streams", "fire", "ledger", "selection")
+EVERYTHING = ("bounds", "gateway", "servers", "streams", "fire", "ledger", "selection", "board")
 TARGETS = ("proxy", "two", "nginx", "litellm", "tensorzero")
 
 parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure Tank.")
@@ -28,7 +28,7 @@ if unknown := {*arguments.what} - {*EVERYTHING} | {*arguments.targets.split(",")
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
 django.setup()
 
-from tests.bench import bounds, fire, gateway, ledger, machine, selection, servers, streams  # noqa: E402
+from tests.bench import board, bounds, fire, gateway, ledger, machine, selection, servers, streams  # noqa: E402
 
 machine.wait_for_disk()
 
@@ -57,3 +57,5 @@ if "ledger" in arguments.what:
     ledger.main(arguments.rounds, arguments.size)
 if "selection" in arguments.what:
     tell(selection.main(arguments.rounds))
+if "board" in arguments.what:
+    tell(board.main())
