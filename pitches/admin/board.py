@@ -4,6 +4,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django.conf import settings
+from django.contrib import messages
 from django.http import Http404, HttpResponse, JsonResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -106,7 +107,7 @@ def move(request: UserRequest, pk: int) -> HttpResponseBase:
         _move(request, round_)
     except Refused as error:
         return _told(request, round_, error)
-    return _fresh(request, round_) if _by_script(request) else redirect(f"/admin/pitches/round/{pk}/board/")
+    return _fresh(request, round_) if _by_script(request) else redirect(BOARD, pk)
 
 
 def _by_script(request: UserRequest) -> bool:
@@ -114,8 +115,6 @@ def _by_script(request: UserRequest) -> bool:
 
 
 def _told(request: UserRequest, round_: Round, error: Refused) -> HttpResponseBase:
-    from django.contrib import messages
-
     if not _by_script(request) or not is_open(round_):
         messages.error(request, error.message)
         return redirect(BOARD, round_.pk)

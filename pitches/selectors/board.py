@@ -295,6 +295,8 @@ def _fill(
         if pk in hidden:
             board.rows.append(BoardRow(pk, title, team, recused=recused.get(pk, HIDDEN_REASON)))
             continue
+        if pk not in board.engine.inputs.judged:  # it came or went this very moment
+            continue
         row = found.row(pk, title, team)
         board.rows.append(row)
         if row.is_in:
