@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from pitches import api, api_folder, api_offers, api_rounds
+from pitches import api, api_board, api_folder, api_offers, api_rounds
 from pitches.views import (
     attachments,
     calendar,
@@ -19,8 +19,6 @@ from pitches.views import (
     similar,
     thread,
 )
-from pitches import api, api_board
-from pitches.views import claims, editor, offers, pitches, results, rounds
 
 app_name = "pitches"
 urlpatterns: list[URLPattern] = [

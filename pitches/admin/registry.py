@@ -10,8 +10,20 @@ from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin
 
 from ledger.money import show
-from pitches.admin import asking, choosing, deciding, declaring, editor, life, offers, reading, rounds, voting
-from pitches.admin import board, choosing, deciding, minutes, reading, rounds, voting
+from pitches.admin import (
+    asking,
+    board,
+    choosing,
+    deciding,
+    declaring,
+    editor,
+    life,
+    minutes,
+    offers,
+    reading,
+    rounds,
+    voting,
+)
 from pitches.models import Round
 from pitches.selectors.rounds import rounds_seated, rounds_visible_to
 from teams.models import Role

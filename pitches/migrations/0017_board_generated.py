@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('pitches', '0006_choice'),
+        ('pitches', '0016_offers'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -24,12 +24,13 @@ from pitches.models import (
     MoveKind,
     Outcome,
     Pitch,
+    Remark,
     Review,
     Round,
+    Screening,
 )
 from pitches.selectors.board import moves_shown
 from pitches.selectors.conflicts import conflicted_ids
-from pitches.selectors.optional import rows_of
 from pitches.selectors.rounds import committee_of
 from pitches.transitions import DECISIONS_PUBLIC, PRIVATE_PITCH
 from teams.models import AuditEvent, User
@@ -248,16 +249,11 @@ def _facts(round_: Round, hidden: frozenset[int]) -> dict[str, int]:
     """Count what led up to the deliberation, of the pitches that the reader may see."""
     reviews = Review.objects.filter(revision__pitch__round=round_, revision=F("revision__pitch__current"))
     ballots = Ballot.objects.filter(pitch__round=round_).exclude(revealed_at=None)
-    found = {
+    screenings = Screening.objects.filter(revision__pitch__round=round_)
+    remarks = Remark.objects.filter(pitch__round=round_)
+    return {
         "reviews": reviews.exclude(revision__pitch__in=hidden).count(),
         "ballots": ballots.exclude(pitch__in=hidden).count(),
+        "screenings": screenings.exclude(revision__pitch__in=hidden).count(),
+        "remarks": remarks.exclude(pitch__in=hidden).count(),
     }
-    for name, model, path in (
-        ("screenings", "Screening", "revision__pitch"),
-        ("remarks", "Remark", "pitch"),
-    ):
-        rows = rows_of(model)
-        if rows is not None:
-            rows = rows.filter(**{f"{path}__round": round_}).exclude(**{f"{path}__in": hidden})
-            found[name] = rows.count()
-    return found

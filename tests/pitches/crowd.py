@@ -8,7 +8,8 @@ from ledger.models import Tier
 from pitches import services
 from pitches.models import Ballot, Pitch
 from pitches.questions import Latency
-from pitches.sealing import Vote, ballot_seal
+from pitches.sealing import Place, Vote, ballot_seal
+from pitches.services.ballots import ballot_key_make
 from teams.models import Team, TeamRole, User
 from teams.services import membership_set, team_create, user_create
 from tests.pitches.stage import ITEM, Stage
@@ -66,12 +67,12 @@ def _pitch(stage: Stage, dice: Random, team: Team, lead: User, number: int) -> P
 
 def vote(stage: Stage, dice: Random, pitches: list[Pitch]) -> None:
     """Cast ballots of every member on every pitch, in one statement."""
-    ballots = []
+    ballots, public = [], bytes(ballot_key_make(stage.round).public)
     for pitch in pitches:
         middle, width = dice.randint(3, 8), dice.choice((0, 1, 1, 2, 3))
         for member in stage.members:
             score = min(9, max(1, middle + dice.randint(-width, width)))
             vote = Vote("yes" if score > 4 else "no", score)
-            sealed = ballot_seal(vote, pitch_id=pitch.pk, member_id=member.pk)
+            sealed = ballot_seal(vote, public=public, place=Place(stage.round.pk, pitch.pk, member.pk))
             ballots.append(Ballot(pitch=pitch, member=member, sealed=sealed))
     Ballot.objects.bulk_create(ballots)
