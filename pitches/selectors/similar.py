@@ -10,7 +10,6 @@ https://doi.org/10.2307/1932409
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -22,7 +21,7 @@ from pitches.models import Pitch, PitchRevision
 from pitches.selectors.conflicts import HasConflict
 from pitches.selectors.earlier import outcome_of
 from pitches.selectors.pitches import STATED, pitches_of_teams, pitches_visible_to
-from pitches.transitions import PRIVATE_PITCH, PitchState, RoundState
+from pitches.transitions import DECISIONS_PUBLIC, PRIVATE_PITCH, PitchState
 from teams.selectors import Person
 
 MOST_SIMILAR = 5
@@ -33,8 +32,6 @@ LIKELY_DUPLICATE = Decimal("0.5")
 """From here on a pitch is called a likely duplicate."""
 LONGEST_SEARCH = 200
 FOUND = "found"
-SEALED = frozenset({RoundState.DRAFT, RoundState.OPEN, RoundState.CANCELLED})
-"""While a round is here, what was submitted to it is between its teams and its committee."""
 BEGIN, END = "\x02", "\x03"  # around a word in a headline; no text of a pitch keeps them
 
 
@@ -49,7 +46,10 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One pitch that was found: how alike it is (0 to 1; None for a search), and where the words stand in it."""
+    """One pitch that was found: how alike it is (0 to 1; None for a search), and where the words stand in it.
+
+    Who may not open it is shown no passage of it, and how alike the titles are.
+    """
 
     pitch: Pitch
     alike: Decimal | None
@@ -79,24 +79,42 @@ def words_of_revision(revision: PitchRevision) -> Words:
     return Words(revision.title, f"{revision.summary} {revision.problem}", revision.workflows)
 
 
-def pitches_known_to(user: Person, at: datetime | None = None) -> QuerySet[Pitch]:
-    """Return the pitches whose words somebody may be shown.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The ids of the pitches that somebody may know of: by every word, or by the title alone."""
 
-    Those of the own teams, drafts included; those submitted to rounds that take no more pitches; and what one may
-    open anyway. A member of a committee is not shown what they are recused from.
+    whole: list[int]
+    titles: list[int]
+
+
+def pitches_read_by(user: Person) -> QuerySet[Pitch]:
+    """Return the pitches whose words somebody may be shown: drafts of the own teams, and what one may open anyway.
+
+    A member of a committee is not shown what they are recused from.
     """
-    if user.pk is None:
-        return Pitch.objects.none()
     own = Q(pk__in=pitches_of_teams(user).order_by().values("pk"))
     seen = Q(pk__in=pitches_visible_to(user).order_by().values("pk"), current__isnull=False)
-    passed = ~Q(round__state__in=SEALED) | Q(
-        round__state=RoundState.OPEN, round__submissions_close_at__lte=at or datetime.now(UTC)
-    )
-    hidden_states = [*PRIVATE_PITCH, PitchState.WITHDRAWN]
-    public = Q(current__isnull=False) & ~Q(state__in=hidden_states) & passed
+    return Pitch.objects.filter(own | (seen & ~_recused(user)))
+
+
+def pitches_published(user: Person) -> QuerySet[Pitch]:
+    """Return the pitches of which everybody may know title, team, round and outcome: those of published rounds."""
+    hidden = [*PRIVATE_PITCH, PitchState.WITHDRAWN]
+    public = Pitch.objects.filter(round__state__in=DECISIONS_PUBLIC, current__isnull=False).exclude(state__in=hidden)
+    return public.exclude(_recused(user))
+
+
+def pitches_known_to(user: Person) -> Known:
+    """Return what somebody may know of, in two queries."""
+    if user.pk is None:
+        return Known([], [])
+    whole = set(pitches_read_by(user).values_list("pk", flat=True))
+    return Known(sorted(whole), sorted(set(pitches_published(user).values_list("pk", flat=True)) - whole))
+
+
+def _recused(user: Person) -> Q:
     judged = Pitch.objects.filter(HasConflict(F("pk"), Value(user.pk)), round__seats__user_id=user.pk)
-    recused = Q(pk__in=judged.values("pk"))
-    return Pitch.objects.filter(own | ((seen | public) & ~recused))
+    return Q(pk__in=judged.values("pk"))
 
 
 def pitches_similar(user: Person, words: Words, *, besides: Collection[int]) -> list[Match]:
@@ -104,10 +122,11 @@ def pitches_similar(user: Person, words: Words, *, besides: Collection[int]) -> 
 
     `besides` are ids of pitches that are left out.
     """
-    known = [pk for pk in pitches_known_to(user).values_list("pk", flat=True) if pk not in besides]
+    known = pitches_known_to(user)
+    whole, titles = ([pk for pk in ids if pk not in besides] for ids in (known.whole, known.titles))
     said = [text.replace("\x00", "") for text in (words.title, words.body, words.workflows)]
-    asked = "SELECT pitch, alike, headline FROM pitches_similar(%s, %s, %s, %s::bigint[], %s, %s)"
-    return _matches(user, asked, [*said, known, LEAST_ALIKE, MOST_SIMILAR])
+    asked = "SELECT pitch, alike, headline FROM pitches_similar(%s, %s, %s, %s::bigint[], %s::bigint[], %s, %s)"
+    return _matches(known, asked, [*said, whole, titles, LEAST_ALIKE, MOST_SIMILAR])
 
 
 def pitches_found(user: Person, text: str) -> list[Match]:
@@ -116,26 +135,25 @@ def pitches_found(user: Person, text: str) -> list[Match]:
     Quotes, `or` and a leading minus work as in a web search; a number such as P-0007 finds that pitch.
     """
     text = text.replace("\x00", "")[:LONGEST_SEARCH].strip()
-    known = list(pitches_known_to(user).values_list("pk", flat=True))
+    known = pitches_known_to(user)
     number = re.fullmatch(r"[Pp]-?0*(\d{1,17})", text)
     if number is not None:
         wanted = int(number[1])
-        return _whole(user, [(wanted, None, ())] if wanted in known else [])
-    asked = "SELECT pitch, NULL, headline FROM pitches_search(%s, %s::bigint[], %s)"
-    return _matches(user, asked, [text, known, MOST_FOUND])
+        return _whole(known, [(wanted, None, ())] if wanted in {*known.whole, *known.titles} else [])
+    asked = "SELECT pitch, NULL, headline FROM pitches_search(%s, %s::bigint[], %s::bigint[], %s)"
+    return _matches(known, asked, [text, known.whole, known.titles, MOST_FOUND])
 
 
-def _matches(user: Person, asked: str, values: Sequence[Any]) -> list[Match]:
+def _matches(known: Known, asked: str, values: Sequence[Any]) -> list[Match]:
     with connection.cursor() as cursor:
         cursor.execute(asked, values)
         rows = cursor.fetchall()
-    return _whole(user, [(pk, alike, headline_pieces(headline)) for pk, alike, headline in rows])
+    return _whole(known, [(pk, alike, headline_pieces(headline or "")) for pk, alike, headline in rows])
 
 
-def _whole(user: Person, found: list[tuple[int, Decimal | None, tuple[Piece, ...]]]) -> list[Match]:
-    ids = [pk for pk, _, _ in found]
-    pitches = Pitch.objects.select_related(*STATED).in_bulk(ids)
-    opened = frozenset(pitches_visible_to(user).filter(pk__in=ids).values_list("pk", flat=True))
+def _whole(known: Known, found: list[tuple[int, Decimal | None, tuple[Piece, ...]]]) -> list[Match]:
+    pitches = Pitch.objects.select_related(*STATED).in_bulk([pk for pk, _, _ in found])
+    opened = frozenset(known.whole)
     return [Match(pitches[pk], alike, pieces, pk in opened, outcome_of(pitches[pk])) for pk, alike, pieces in found]
 
 

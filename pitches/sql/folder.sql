@@ -106,9 +106,11 @@ $$;
 ALTER TABLE pitches_pitchrevision ADD COLUMN search tsvector
     GENERATED ALWAYS AS (pitches_words(title, summary || ' ' || problem, workflows)) STORED;
 CREATE INDEX revision_by_words ON pitches_pitchrevision USING gin (search);
+CREATE INDEX revision_by_title ON pitches_pitchrevision USING gin (pitches_words(title, '', ''));
 
--- What can be found: the current revisions of some pitches, and the drafts of those never submitted, as typed so far.
-CREATE FUNCTION pitches_documents(known bigint[], query tsquery)
+-- What can be found: the current revisions of some pitches, and the drafts of those never submitted, as typed so far;
+-- of others, the titles alone. What is not to be read is not looked at, for what is found would tell what it says.
+CREATE FUNCTION pitches_documents(known bigint[], titled bigint[], query tsquery)
     RETURNS TABLE (pitch bigint, title text, body text, workflows text, search tsvector) LANGUAGE sql STABLE AS $$
     SELECT p.id, r.title::text, r.summary || ' ' || r.problem, r.workflows, r.search
       FROM pitches_pitchrevision r JOIN pitches_pitch p ON p.current_id = r.id
@@ -122,30 +124,37 @@ CREATE FUNCTION pitches_documents(known bigint[], query tsquery)
               FROM pitches_pitch p WHERE p.current_id IS NULL AND p.id = ANY (known)) d,
            LATERAL (SELECT pitches_words(d.title, d.body, d.workflows) AS search) v
      WHERE v.search @@ query
+     UNION ALL
+    SELECT p.id, r.title::text, NULL, NULL, pitches_words(r.title, '', '')
+      FROM pitches_pitchrevision r JOIN pitches_pitch p ON p.current_id = r.id
+     WHERE pitches_words(r.title, '', '') @@ query AND p.id = ANY (titled)
 $$;
 
 -- A passage with the words that were found between two characters that no passage keeps; callers escape the rest.
+-- Of a title alone there is none.
 CREATE FUNCTION pitches_headline(passage text, query tsquery) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT ts_headline('pg_catalog.english', translate(passage, E'\x02\x03', ''), query,
                        E'StartSel="\x02", StopSel="\x03", MaxFragments=2, MaxWords=16, MinWords=6,'
                        || ' FragmentDelimiter=" … "')
 $$;
 
-CREATE FUNCTION pitches_search(words text, known bigint[], most integer)
+CREATE FUNCTION pitches_search(words text, known bigint[], titled bigint[], most integer)
     RETURNS TABLE (pitch bigint, headline text) LANGUAGE sql STABLE AS $$
     WITH wanted AS (SELECT websearch_to_tsquery('pg_catalog.english', words) AS query),
     best AS (
         SELECT d.*, wanted.query, ts_rank_cd('{0.1, 0.2, 0.4, 1}', d.search, wanted.query, 1) AS rank
-          FROM wanted, LATERAL pitches_documents(known, wanted.query) d
+          FROM wanted, LATERAL pitches_documents(known, titled, wanted.query) d
          ORDER BY rank DESC, d.pitch DESC LIMIT most)
     SELECT pitch, pitches_headline(title || '. ' || body || ' ' || workflows, query)
       FROM best ORDER BY rank DESC, pitch DESC
 $$;
 
 -- How alike two pitches are: the Sørensen-Dice coefficient of their sets of word stems, of the whole text or of the
--- titles. The words that are used most often stand for a text in the search: a query of all would take long to rank.
+-- titles; of the titles where nothing else may be read. The words that are used most often stand for a text in the
+-- search: a query of all would take long to rank.
 CREATE FUNCTION pitches_similar(
-        their_title text, their_body text, their_workflows text, known bigint[], at_least numeric, most integer)
+        their_title text, their_body text, their_workflows text, known bigint[], titled bigint[], at_least numeric,
+        most integer)
     RETURNS TABLE (pitch bigint, alike numeric, headline text) LANGUAGE sql STABLE AS $$
     WITH said AS (
         SELECT pitches_words(their_title, their_body, their_workflows) AS search,
@@ -161,7 +170,7 @@ CREATE FUNCTION pitches_similar(
         SELECT d.*, wanted.*, ts_rank_cd('{0.1, 0.2, 0.4, 1}', d.search, wanted.query, 1) AS rank,
                tsvector_to_array(d.search) AS own_words,
                tsvector_to_array(to_tsvector('pg_catalog.english', d.title)) AS own_title
-          FROM wanted, LATERAL pitches_documents(known, wanted.query) d
+          FROM wanted, LATERAL pitches_documents(known, titled, wanted.query) d
          ORDER BY rank DESC, d.pitch LIMIT 40),
     shared AS (
         SELECT ranked.*, cardinality(words) + cardinality(own_words) AS both_words,
@@ -171,7 +180,7 @@ CREATE FUNCTION pitches_similar(
           FROM ranked),
     -- One word in common says nothing of two titles, unless it is all that both say.
     measured AS (
-        SELECT shared.*, greatest(2.0 * common / both_words,
+        SELECT shared.*, greatest(CASE WHEN body IS NOT NULL THEN 2.0 * common / both_words END,
                                   CASE WHEN title_common >= 2 OR title_common > 0 AND 2 * title_common = both_titles
                                        THEN 2.0 * title_common / both_titles END) AS closeness
           FROM shared),

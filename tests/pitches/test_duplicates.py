@@ -1,7 +1,6 @@
 """Pitches like one another: found by their words, shown only to those who may know of them, with every word escaped."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pitches import services
-from pitches.models import Pitch, Round
+from pitches.models import Outcome, Pitch
 from pitches.selectors.similar import (
     BEGIN,
     END,
@@ -111,34 +110,59 @@ def test_no_words_are_too_odd(stage: Stage, company: Company, text: str) -> None
 # --- Who may know -------------------------------------------------------------------------------
 
 
-def knows(company: Company) -> set[str]:
-    return {name for name in PEOPLE if pitches_known_to(company.person(name)).exists()}
+def reads(company: Company) -> set[str]:
+    return {name for name in PEOPLE if pitches_known_to(company.person(name)).whole}
+
+
+def knows_of(company: Company) -> set[str]:
+    return {name for name in PEOPLE if pitches_known_to(company.person(name)).titles}
+
+
+def publish(stage: Stage, *pitches: Pitch) -> None:
+    """Decline some pitches of a round that is under review, and publish."""
+    stage.to_decide(*pitches)
+    for pitch in pitches:
+        services.decision_set(
+            actor=stage.company.gil, pitch=pitch, outcome=Outcome.DECLINE, reason="Others are worth more."
+        )
+    services.round_publish(actor=stage.company.gil, round_=stage.round)
+    stage.now()
 
 
 def test_a_draft_is_known_to_its_team_alone(stage: Stage, company: Company) -> None:
     pitch = stage.pitch("Letters by machine")
     services.draft_save(actor=company.ana, pitch=pitch, typed=typed(company.kim, title="Letters"), version=0)
 
-    assert knows(company) == {"ana", "bo"}
+    assert (reads(company), knows_of(company)) == ({"ana", "bo"}, set())
     assert titles(pitches_found(company.bo, "triage")) == ["Letters"]
     assert alike(company.bo, Words("", "An agent sorts what comes in by urgency", "")) != []
 
 
-def test_a_submission_is_sealed_until_its_round_closes(stage: Stage, company: Company) -> None:
+def test_a_submission_is_read_by_its_own_until_its_round_closes_and_then_by_who_may_open_it(
+    stage: Stage, company: Company
+) -> None:
     stage.submitted()
-    assert knows(company) == TEAM | COMMITTEE | READERS
+    assert (reads(company), knows_of(company)) == (TEAM, set())
 
     stage.to_review()
 
-    assert knows(company) == set(PEOPLE)
+    assert (reads(company), knows_of(company)) == (TEAM | COMMITTEE | READERS, set())
 
 
-def test_a_round_whose_last_day_has_passed_is_closed(stage: Stage, company: Company) -> None:
-    stage.submitted()
+def test_a_peek_opens_the_words_to_who_peeked(stage: Stage, company: Company) -> None:
+    pitch = stage.submitted()
 
-    Round.objects.update(submissions_close_at=datetime.now(UTC) - timedelta(minutes=1))
+    stage.peek(company.dee, pitch)
 
-    assert knows(company) == set(PEOPLE)
+    assert reads(company) == TEAM | {"dee"}
+
+
+def test_once_decisions_are_published_everybody_knows_of_a_pitch(stage: Stage, company: Company) -> None:
+    pitch = stage.submitted()
+
+    publish(stage, pitch)
+
+    assert (reads(company), knows_of(company)) == (TEAM | COMMITTEE | READERS, {"cy", "ivo"})
 
 
 @pytest.mark.parametrize("end", ["withdrawn", "cancelled"])
@@ -150,7 +174,7 @@ def test_what_left_its_round_is_not_made_known(stage: Stage, company: Company, e
     else:
         services.round_cancel(actor=company.gil, round_=stage.round, reason="No budget")
 
-    assert {"cy", "ivo"} & knows(company) == set()
+    assert knows_of(company) == set()
 
 
 def test_a_member_is_not_shown_what_they_are_recused_from(stage: Stage, company: Company) -> None:
@@ -158,21 +182,46 @@ def test_a_member_is_not_shown_what_they_are_recused_from(stage: Stage, company:
     stage.to_review()
     services.recusal_declare(actor=company.eli, pitch=pitch, reason="My brother works there")
 
-    assert knows(company) == set(PEOPLE) - {"eli"}
+    assert (reads(company), knows_of(company)) == ((TEAM | COMMITTEE | READERS) - {"eli"}, set())
     assert pitches_found(company.eli, "claims") == []
     assert titles(pitches_found(company.dee, "claims")) == ["Claims triage"]
 
 
-def test_a_stranger_learns_of_a_pitch_and_cannot_open_it(stage: Stage, company: Company) -> None:
-    stage.submitted()
+def test_a_stranger_learns_of_a_published_pitch_and_cannot_open_it(stage: Stage, company: Company) -> None:
+    pitch, cy = stage.submitted(), company.client(company.cy)
     stage.to_review()
+    assert "Nothing found" in page_of(cy.get("/pitches/?q=claims")).one("main").text
+    publish(stage, pitch)
 
-    page = company.client(company.cy).get("/pitches/?q=claims")
+    page = cy.get("/pitches/?q=claims")
 
     assert_readable(page)
-    assert "Claims triage" in page_of(page).one("ul", class_="matches").text
-    assert "Not decided yet" in page_of(page).one("ul", class_="matches").text
-    assert not page_of(page).one("ul", class_="matches").all("a")
+    matches = page_of(page).one("ul", class_="matches")
+    assert " ".join(matches.text.split()) == f"Claims triage {pitch.number} · Claims · Q1 · Declined"
+    assert not matches.all("a")
+    assert titles(pitches_found(company.cy, pitch.number)) == ["Claims triage"]
+
+
+@pytest.mark.parametrize("text", ["urgency", '"two people"', "triage -urgency -people"])
+def test_a_stranger_cannot_tell_by_searching_what_a_pitch_says(stage: Stage, company: Company, text: str) -> None:
+    pitch, bare = stage.submitted(), stage.submitted("Triage of letters", **LETTERS)
+    publish(stage, pitch, bare)
+
+    by_title = ["Triage of letters", "Claims triage"] if text.startswith("triage") else []
+    assert sorted(titles(pitches_found(company.cy, text))) == sorted(by_title)
+    assert all(match.pieces == () for match in pitches_found(company.cy, text))
+    assert alike(company.cy, Words("", "An agent sorts what comes in by urgency", "")) == []
+
+
+def test_to_a_stranger_titles_are_alike_and_nothing_else(stage: Stage, company: Company) -> None:
+    """Stems: {claim, triag} and {claim, triag, motor}: 2 · 2 / (2 + 3)."""
+    pitch = stage.submitted()
+    publish(stage, pitch)
+    said = Words("Claims triage for motor", pitch.submitted.summary, "")
+
+    [match] = pitches_similar(company.cy, said, besides=set())
+
+    assert (match.alike, match.pieces, match.may_open) == (Decimal("0.80"), (), False)
 
 
 def test_what_was_typed_since_the_submission_stays_with_the_team(stage: Stage, company: Company) -> None:
@@ -182,8 +231,8 @@ def test_what_was_typed_since_the_submission_stays_with_the_team(stage: Stage, c
     words = typed(company.kim, title="Claims triage and a secret")
     services.draft_save(actor=company.ana, pitch=pitch, typed=words, version=0)
 
-    assert titles(pitches_found(company.cy, "claims")) == ["Claims triage"]
-    assert pitches_found(company.cy, "secret") == []
+    assert titles(pitches_found(company.fay, "claims")) == ["Claims triage"]
+    assert pitches_found(company.fay, "secret") == []
 
 
 # --- What is shown ------------------------------------------------------------------------------
@@ -227,6 +276,7 @@ def test_the_committee_sees_likely_duplicates_and_what_came_of_them(stage: Stage
     first, second = stage.submitted(), stage.submitted("Claims triage again")
     services.recusal_declare(actor=company.eli, pitch=first, reason="My brother works there")
     services.recusal_declare(actor=company.fay, pitch=second, reason="I am joining that team")
+    stage.to_review()
     read = f"/admin/pitches/round/pitch/{second.pk}/"
 
     assert "likely duplicate" in company.client(company.dee).get(read).content.decode()
@@ -259,6 +309,8 @@ def test_more_pitches_ask_no_more_of_the_database(stage: Stage, company: Company
     read = f"/admin/pitches/round/pitch/{Pitch.objects.earliest('pk').pk}/"
     gil = company.client(company.gil)
     stage.submitted("Claims triage again")
+    for pitch in Pitch.objects.exclude(current=None):
+        stage.peek(company.gil, pitch)
 
     def counts() -> list[int]:
         return [
@@ -269,27 +321,27 @@ def test_more_pitches_ask_no_more_of_the_database(stage: Stage, company: Company
         ]
 
     before = counts()
-    stage.submitted("Claims triage for motor")
-    stage.submitted("Claims triage for travel")
+    for title in ("Claims triage for motor", "Claims triage for travel"):
+        stage.peek(company.gil, stage.submitted(title))
 
     assert counts() == before
 
 
 def test_programs_search_and_compare(stage: Stage, company: Company) -> None:
     pitch, other = stage.submitted(), stage.submitted("Claims triage renewed")
-    stage.to_review()
+    publish(stage, pitch, other)
 
     [one] = company.client(company.ana).get(f"/api/v1/pitches/{pitch.pk}/similar/").json()
     assert {name: one[name] for name in ("id", "team", "outcome", "may_open")} == {
         "id": other.pk,
         "team": "claims",
-        "outcome": "Not decided yet",
+        "outcome": "Declined",
         "may_open": True,
     }
     assert one["alike"] >= "0.9"
     found = company.client(company.cy).get("/api/v1/pitches/search/?q=renewal").json()
-    assert [(row["title"], row["may_open"], row["words"]) for row in found] == [
-        ("Claims triage renewed", False, ["renewed"])
+    assert [(row["title"], row["may_open"], row["excerpt"], row["words"]) for row in found] == [
+        ("Claims triage renewed", False, "", [])
     ]
     assert company.client(company.cy).get(f"/api/v1/pitches/{pitch.pk}/similar/").status_code == 404
 
