@@ -69,6 +69,7 @@ def waitlist_raise(*, actor: User, pitch: Pitch) -> None:
             row.pitch,
             message="Who orders two pitches decides on both and has no conflict about either.",
         )
+    for row in pair:
         require_decider(row)
     _swap(actor, *pair)
 

@@ -187,7 +187,7 @@ class TestTheOrder:
         stage.vote(company.gil, pitch, Choice.ABSTAIN)
         services.voting_close(actor=company.gil, round_=stage.round)
 
-        with pytest.raises(Refused, match="It can be waitlisted without amounts"):
+        with pytest.raises(Refused, match="It can be deferred, or waitlisted without amounts"):
             waitlist(stage, pitch)
         assert waitlist(stage, pitch, "").waitlist_place is None
 
@@ -363,7 +363,7 @@ def test_offers_stay_within_the_caps_of_a_team_and_of_the_frontier_tier(
 def test_decisions_beyond_a_cap_of_a_team_are_not_published(company: Company) -> None:
     stage = _capped(company, "0.5", None)
 
-    with pytest.raises(Refused, match=r"\$2,000.01 does not fit: \$2,000.00 is left of what one team") as refused:
+    with pytest.raises(Refused, match=r"\$2,000.01 does not fit: \$2,000.00 can still go to one team") as refused:
         published(stage, ["3000", "2000.01"], [])
 
     assert refused.value.code == "over_team_cap"
