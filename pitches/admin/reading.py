@@ -88,7 +88,7 @@ def _page(
         "tab": "desk",
         "pitch": pitch,
         "revisions": revisions_of(pitch),
-        **revision_context(revision),
+        **revision_context(request.user, revision),
         "undeclared": pitch.round.state in COMMITTEE_AT_WORK and not has_declared(request.user, pitch),
         "form": form,
         "reviews": reviews_shown_to(request.user, pitch, pitch.round),

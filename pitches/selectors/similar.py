@@ -21,6 +21,7 @@ from pitches.models import Pitch, PitchRevision
 from pitches.selectors.conflicts import HasConflict
 from pitches.selectors.earlier import outcome_of
 from pitches.selectors.pitches import STATED, pitches_of_teams, pitches_visible_to
+from pitches.selectors.rounds import rounds_seated
 from pitches.transitions import DECISIONS_PUBLIC, PRIVATE_PITCH, PitchState
 from teams.selectors import Person
 
@@ -112,8 +113,15 @@ def pitches_known_to(user: Person) -> Known:
     return Known(sorted(whole), sorted(set(pitches_published(user).values_list("pk", flat=True)) - whole))
 
 
+def titles_shown(user: Person, ids: Collection[int]) -> frozenset[int]:
+    """Return those of some pitches whose title somebody may read: what they may open, and what is published."""
+    opened = Q(pk__in=pitches_visible_to(user).order_by().values("pk"), current__isnull=False)
+    rows = Pitch.objects.filter(opened | Q(pk__in=pitches_published(user).values("pk")), pk__in=ids)
+    return frozenset(rows.values_list("pk", flat=True))
+
+
 def _recused(user: Person) -> Q:
-    judged = Pitch.objects.filter(HasConflict(F("pk"), Value(user.pk)), round__seats__user_id=user.pk)
+    judged = Pitch.objects.filter(HasConflict(F("pk"), Value(user.pk)), round__in=rounds_seated(user).values("pk"))
     return Q(pk__in=judged.values("pk"))
 
 

@@ -25,7 +25,7 @@ from pitches.selectors.pitches import (
 from pitches.selectors.results import result_of_pitch
 from pitches.selectors.revisions import accountable_of, answers_of, changes_between, checklist_of, quote_kept
 from pitches.selectors.rounds import open_rounds
-from pitches.selectors.similar import LONGEST_SEARCH, pitches_found
+from pitches.selectors.similar import LONGEST_SEARCH, pitches_found, titles_shown
 from pitches.transitions import (
     CONTINUABLE_PITCH,
     DECISIONS_PUBLIC,
@@ -37,7 +37,7 @@ from pitches.transitions import (
 from teams.access import UserRequest, find_or_404, members_only
 from teams.errors import Refused
 from teams.forms import form_refuse, form_status
-from teams.selectors import is_lead, is_member, leads_of, teams_of
+from teams.selectors import Person, is_lead, is_member, leads_of, teams_of
 
 
 def pitch_or_404(request: UserRequest, pk: int, permission: str = "pitches.view_pitch") -> Pitch:
@@ -127,15 +127,16 @@ def _page(request: UserRequest, pitch: Pitch, form: WhyForm) -> HttpResponse:
         "can_begin": inside and pitch.current_id is not None and open_rounds().exists(),
         "earlier": earlier_shown(request.user, pitch),
         **_thread(request, pitch),
-        **(revision_context(revision) if revision else {}),
+        **(revision_context(request.user, revision) if revision else {}),
     }
     return render(request, "pitches/pitch.html", context, status=form_status(form))
 
 
 def _thread(request: UserRequest, pitch: Pitch) -> dict[str, Any]:
     thread = thread_shown(request.user, pitch) if pitch.current_id is not None else None
-    answers = is_member(request.user, pitch.team) and pitch.round.state not in DECISIONS_PUBLIC
-    return {"thread": thread, "answers": answers, "open_count": sum(1 for question in thread or [] if question.is_open)}
+    answers = request.user.has_perm("pitches.answer_question", pitch) and pitch.round.state not in DECISIONS_PUBLIC
+    open_count = sum(1 for question in thread or [] if question.is_open)
+    return {"thread": thread, "may_answer": answers, "open_count": open_count}
 
 
 def _published(pitch: Pitch) -> Decision | None:
@@ -143,7 +144,7 @@ def _published(pitch: Pitch) -> Decision | None:
     return decision if decision is not None and decision.published_at is not None else None
 
 
-def revision_context(revision: PitchRevision) -> dict[str, Any]:
+def revision_context(user: Person, revision: PitchRevision) -> dict[str, Any]:
     """Return what the part of a page that shows a revision needs."""
     quote = quote_kept(revision)
     return {
@@ -154,6 +155,7 @@ def revision_context(revision: PitchRevision) -> dict[str, Any]:
         "checklist": checklist_of(revision),
         "accountable": accountable_of(revision),
         "answers": [fact for _, fact in answers_of(revision)],
+        "titled": titles_shown(user, [link.other_id for link in revision.links.all()]),
     }
 
 
@@ -179,7 +181,7 @@ def pitch_revision(request: UserRequest, pk: int, number: int) -> HttpResponse:
         "others": others,
         "before": before,
         "changes": changes_between(before, revision) if before else [],
-        **revision_context(revision),
+        **revision_context(request.user, revision),
     }
     return render(request, "pitches/revision.html", context)
 

@@ -46,7 +46,7 @@ def screen(request: UserRequest, pk: int) -> HttpResponseBase:
         "pitch": pitch,
         "findings": [row for _, row in sorted(findings_of([pitch])[pitch.pk].items())],
         "forms": list(forms.items()),
-        **revision_context(revision),
+        **revision_context(request.user, revision),
     }
     status = max(form_status(form) for form in forms.values())
     return render(request, "pitches/screening.html", context, status=status)

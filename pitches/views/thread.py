@@ -39,7 +39,7 @@ def thread_context(user: Person, pitch: Pitch, form: MessageForm | None = None) 
         "thread_rows": [(row, _form(row.asked.pk, asks, form, place)) for row in thread or []],
         "open_count": sum(1 for row in thread or [] if row.is_open),
         "asks": asks,
-        "answers": answers,
+        "may_answer": answers,
         "question_form": form if form is not None and not place else MessageForm(auto_id="id_new_%s"),
     }
 

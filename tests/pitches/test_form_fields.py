@@ -16,7 +16,7 @@ from pitches.questions import Evidence, LinkKind
 from pitches.selectors.pitches import pitches_of_teams, pitches_visible_to, revision_whole
 from pitches.selectors.revisions import changes_between, quote_kept
 from teams.errors import NotAllowed, Refused
-from teams.models import Notification
+from teams.models import Notification, User
 from teams.selectors import history_of
 from tests.cast import Company
 from tests.pages import assert_readable, error_beside, page_of, rows
@@ -237,6 +237,7 @@ def test_everything_typed_is_shown_to_the_team_and_the_committee_and_told_to_pro
     stage: Stage, company: Company
 ) -> None:
     pitch = submitted_whole(stage)
+    stage.to_review()
 
     for reader, path in ((company.ana, of("", pitch)), (company.gil, f"/admin/pitches/round/pitch/{pitch.pk}/")):
         page = page_of(company.client(reader).get(path))
@@ -258,8 +259,25 @@ def test_everything_typed_is_shown_to_the_team_and_the_committee_and_told_to_pro
     assert content_["milestones"] == [{"title": "Pilot with one desk", "due_on": "2027-01-31"}]
 
 
+def test_a_tie_tells_nobody_the_title_of_a_pitch_that_is_sealed_to_them(stage: Stage, company: Company) -> None:
+    other = stage.submitted("Fraud graph", team=company.fraud, lead=company.cy)
+    pitch = stage.submitted(links=(LinkContent(LinkKind.REQUIRES, other),))
+
+    def words(reader: User) -> str:
+        return page_of(company.client(reader).get(of("", pitch))).one("main").text
+
+    assert other.number in words(company.ana)
+    assert "Fraud graph" not in words(company.ana)
+    stage.peek(company.dee, pitch)
+    assert "Fraud graph" not in words(company.dee)
+    stage.to_review()
+    assert "Fraud graph" not in words(company.ana)
+    assert f"Needs first {other.number} Fraud graph" in words(company.dee)
+
+
 def test_every_change_stands_in_the_diff(stage: Stage, company: Company) -> None:
     pitch = submitted_whole(stage)
+    stage.to_review()
     services.pitch_return(actor=company.gil, pitch=pitch, note="Who else is in it?")
     services.pitch_submit(actor=company.ana, pitch=pitch, content=content(company.kim))
 

@@ -333,6 +333,7 @@ def test_what_is_answered_is_saved_checked_and_shown_to_everybody_who_reads_it(c
     assert stands_in(answer, "question-people") == "a few"
     good = {**fields, "question-people": "12", "question-legal_basis": "Consent", "version": "1", "intent": "submit"}
     assert ana.post(of("edit/", pitch), good).status_code == 302
+    services.review_start(actor=company.gil, round_=asking)
     for reader, path in ((company.ana, of("", pitch)), (company.dee, f"/admin/pitches/round/pitch/{pitch.pk}/")):
         words = page_of(company.client(reader).get(path)).one("main" if reader == company.ana else "body").text
         assert "On what legal basis is the data used? Consent" in words
@@ -349,6 +350,7 @@ def test_another_answer_stands_in_the_diff(company: Company, asking: Round) -> N
     for people in ("12", "14"):
         services.pitch_submit(actor=company.ana, pitch=pitch, content=said(company, answers={"people": people}))
         if people == "12":
+            services.review_start(actor=company.gil, round_=asking)
             services.pitch_return(actor=company.dee, pitch=pitch, note="How many people is it?")
     pitch.refresh_from_db()
 
