@@ -80,7 +80,7 @@ class AttachmentList(APIView):
     @extend_schema(request={"multipart/form-data": UploadSerializer}, responses={201: AttachmentSerializer})
     def post(self, request: Request, pk: int) -> Response:
         """Attach a file to the draft."""
-        pitch = _pitch(request, pk, "pitches.change_pitch")
+        pitch = _pitch(request, pk, "pitches.write_pitch")
         upload = UploadSerializer(data=request.data)
         upload.is_valid(raise_exception=True)
         file = upload.validated_data["file"]
@@ -109,7 +109,7 @@ class AttachmentDetail(APIView):
     @extend_schema(responses={204: None})
     def delete(self, request: Request, pk: int, attachment: int) -> Response:
         """Take it out of the draft; revisions keep it."""
-        pitch = _pitch(request, pk, "pitches.change_pitch")
+        pitch = _pitch(request, pk, "pitches.write_pitch")
         file = get_object_or_404(Attachment.objects.select_related("pitch"), pk=attachment, pitch=pitch)
         services.attachment_remove(actor=_actor(request), attachment=file)
         return Response(status=204)
@@ -238,7 +238,7 @@ class PitchSimilar(APIView):
         """Answer with up to five, the most alike first; the team's own draft is compared as it was last saved."""
         pitch = _pitch(request, pk)
         if pitch.current is None:
-            words = words_of_draft(_pitch(request, pk, "pitches.change_pitch").draft)
+            words = words_of_draft(_pitch(request, pk, "pitches.write_pitch").draft)
         else:
             words = words_of_revision(pitch.current)
         return Response(MatchSerializer(pitches_similar(request.user, words, besides={pk}), many=True).data)

@@ -155,10 +155,10 @@ allow("pitches.withdraw_pitch", is_lead)
 
 allow(
     "pitches.view_thread",
-    is_member | (is_submitted & is_unsealed & ~sits_recused & (has_seat | is_finance | is_auditor)),
+    is_member | applies_too | (is_submitted & is_unsealed & ~sits_recused & (has_seat | is_finance | is_auditor)),
 )
 allow("pitches.ask_question", is_submitted & is_unsealed & unconflicted_member)
-allow("pitches.answer_question", is_member)
+allow("pitches.answer_question", is_member | applies_too)
 
 allow("pitches.list_screenings", is_platform_admin | is_compliance)
 allow("pitches.check_estimate", is_submitted & is_unsealed & is_platform_admin & ~has_conflict)

@@ -10,15 +10,19 @@ from allocations.selectors.allocation import quota_figures
 from pitches.access import may
 from pitches.models import Offer, Pitch
 from pitches.selectors.conflicts import is_conflicted
-from pitches.selectors.pitches import STATED, pitches_of_teams
+from pitches.selectors.pitches import STATED
 from pitches.transitions import DECISIONS_PUBLIC, OfferState, PitchState
 from teams.models import Role
-from teams.selectors import Person, has_role
+from teams.selectors import Person, has_role, standing
 
 
 def pitches_to_copy(user: Person) -> QuerySet[Pitch]:
-    """Return the pitches that somebody may begin a new one from, newest first: those that they may type into."""
-    return pitches_of_teams(user)
+    """Return the pitches that somebody may begin a new one from, newest first: those of their own teams.
+
+    A co-applicant types into a pitch, but does not take its text and its files to another team.
+    """
+    teams = [pk for pk, _ in standing(user).teams]
+    return Pitch.objects.filter(team__in=teams).select_related(*STATED).order_by("-pk")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ def attachments_shown(user: Person, pitch: Pitch) -> QuerySet[Attachment]:
     Ask `pitches.view_pitch` first.
     """
     files = Attachment.objects.filter(pitch=pitch).order_by("pk")
-    if user.has_perm("pitches.change_pitch", pitch):
+    if user.has_perm("pitches.write_pitch", pitch):
         return files
     return files.filter(pins__revision__pitch=pitch).distinct()
 

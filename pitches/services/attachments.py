@@ -14,7 +14,7 @@ from teams.errors import Refused, WrongState
 from teams.models import User
 from teams.services import audit_record
 
-ONLY_THE_TEAM = "Only people of the team change the files of its pitches."
+ONLY_WHO_WRITES = "Only people of the team and co-applicants change the files of a pitch."
 
 
 @transaction.atomic
@@ -24,7 +24,7 @@ def attachment_add(*, actor: User, pitch: Pitch, name: str, declared: str, conte
     A second file of the same name gets a number. Raises NotAllowed, WrongState, Refused (too_many_files,
     file_there_already, and what `attachments.file_check` refuses).
     """
-    require(actor, "pitches.change_pitch", pitch, message=ONLY_THE_TEAM)
+    require(actor, "pitches.write_pitch", pitch, message=ONLY_WHO_WRITES)
     file = file_check(name=name, declared=declared, content=content)
     pitch = _editable(actor, pitch)
     present = list(pitch.attachments.filter(removed_at=None))
@@ -92,7 +92,7 @@ def attachments_take_along(*, actor: User, source: Pitch, pitch: Pitch) -> None:
 
 def _editable(actor: User, pitch: Pitch) -> Pitch:
     pitch = pitch_locked(pitch)
-    require(actor, "pitches.change_pitch", pitch, message=ONLY_THE_TEAM)
+    require(actor, "pitches.write_pitch", pitch, message=ONLY_WHO_WRITES)
     if pitch.state not in EDITABLE_PITCH:
         raise WrongState(f"The files of a pitch that is {pitch.get_state_display().lower()} cannot be changed.")
     return pitch

@@ -42,7 +42,7 @@ def question_answer(*, actor: User, pitch: Pitch, body: str, question: ThreadMes
     Raises NotAllowed, WrongState, Refused (message_missing, message_too_long, thread_full, another_pitch).
     """
     pitch = pitch_locked(pitch)
-    require(actor, "pitches.answer_question", pitch, message="Only people of the team answer for it.")
+    require(actor, "pitches.answer_question", pitch, message="Only people of the team and co-applicants answer.")
     if pitch.round.state in DECISIONS_PUBLIC | {RoundState.CANCELLED} or pitch.state == PitchState.WITHDRAWN:
         raise WrongState("Answers are taken until the decisions are published.")
     message = _say(actor, pitch, MessageKind.ANSWER, question, body)

@@ -36,7 +36,7 @@ def attachments_context(pitch: Pitch, form: AttachmentForm | None = None) -> dic
 @members_only
 def attachments_page(request: UserRequest, pk: int) -> HttpResponse:
     """Show the files of a draft; attach one."""
-    pitch = pitch_or_404(request, pk, "pitches.change_pitch")
+    pitch = pitch_or_404(request, pk, "pitches.write_pitch")
     if pitch.state not in EDITABLE_PITCH and request.method != "POST":
         return redirect("pitches:pitch", pitch.pk)
     form = AttachmentForm(request.POST, request.FILES) if request.method == "POST" else AttachmentForm()
@@ -72,7 +72,7 @@ def _answer(request: UserRequest, pitch: Pitch, form: AttachmentForm, said: str)
 @require_POST
 def attachment_remove(request: UserRequest, pk: int, attachment: int) -> HttpResponse:
     """Take a file out of a draft."""
-    pitch = pitch_or_404(request, pk, "pitches.change_pitch")
+    pitch = pitch_or_404(request, pk, "pitches.write_pitch")
     file = get_object_or_404(Attachment.objects.select_related("pitch"), pk=attachment, pitch=pitch)
     form, said = AttachmentForm(), f"{file.name} was taken away."
     try:

@@ -11,6 +11,6 @@ from teams.access import UserRequest, members_only
 @members_only
 def similar_part(request: UserRequest, pk: int) -> HttpResponse:
     """Answer with the pitches that are like the draft as it was last saved."""
-    pitch = pitch_or_404(request, pk, "pitches.change_pitch")
+    pitch = pitch_or_404(request, pk, "pitches.write_pitch")
     similar = pitches_similar(request.user, words_of_draft(pitch.draft), besides={pitch.pk, pitch.continues_id or 0})
     return render(request, "pitches/parts/similar.html", {"similar": similar})

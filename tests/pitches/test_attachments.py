@@ -23,7 +23,7 @@ from teams.models import AuditEvent, User
 from tests.cast import PEOPLE, Company
 from tests.pages import assert_readable, error_beside, page_of
 from tests.pitches import files
-from tests.pitches.stage import Stage, content, of
+from tests.pitches.stage import Stage, content, of, typed
 
 pytestmark = pytest.mark.django_db
 
@@ -266,6 +266,7 @@ def test_the_same_file_is_there_once(stage: Stage, company: Company) -> None:
 
 def test_only_the_team_changes_the_folder(stage: Stage, company: Company) -> None:
     pitch = stage.submitted()
+    stage.to_review()
     services.pitch_return(actor=company.dee, pitch=pitch, note="How was it measured?")
     attachment = attach(pitch, company.bo)
 
@@ -277,6 +278,21 @@ def test_only_the_team_changes_the_folder(stage: Stage, company: Company) -> Non
             services.attachment_remove(actor=person, attachment=attachment)
         assert send(client, pitch, "theirs.txt", b"theirs").status_code == 404
         assert client.post(of(f"attachments/{attachment.pk}/remove/", pitch)).status_code == 404
+
+
+def test_a_co_applicant_changes_the_folder_too(stage: Stage, company: Company) -> None:
+    pitch = stage.pitch()
+    applicant = {"applicants-0-email": "cy@acorn.example", "applicants-0-role": "Owns the fraud marks"}
+    words = {**typed(company.kim), **applicant}
+    services.draft_save(actor=company.ana, pitch=pitch, typed=words, version=pitch.draft_version)
+    first, cy = attach(pitch, company.ana), company.client(company.cy)
+
+    assert cy.get(of(f"attachments/{first.pk}/", pitch)).content == files.TXT
+    assert send(cy, pitch, "graph.csv", files.CSV).status_code == 302
+    assert cy.post(of(f"attachments/{first.pk}/remove/", pitch)).status_code == 302
+    assert cy.get(of("similar/", pitch)).status_code == 200
+
+    assert list(pitch.attachments.values_list("name", "added_by")) == [("graph.csv", company.cy.pk)]
 
 
 def test_a_submitted_folder_is_closed(stage: Stage, company: Company) -> None:
@@ -316,6 +332,7 @@ def test_a_revision_keeps_what_it_was_submitted_with_and_the_next_says_what_chan
     pitch = stage.pitch()
     first = attach(pitch, company.ana)
     services.pitch_submit(actor=company.ana, pitch=pitch, content=content(company.kim))
+    stage.to_review()
     services.pitch_return(actor=company.dee, pitch=pitch, note="How was it measured?")
     ana = company.client(company.ana)
     assert ana.post(of(f"attachments/{first.pk}/remove/", pitch)).status_code == 302
@@ -342,8 +359,9 @@ def test_files_go_along_when_a_returned_pitch_continues_in_another_round(stage: 
     pitch = stage.pitch()
     attach(pitch, company.ana)
     services.pitch_submit(actor=company.ana, pitch=pitch, content=content(company.kim))
-    services.pitch_return(actor=company.dee, pitch=pitch, note="How was it measured?")
     stage.submitted("Another")
+    stage.to_review()
+    services.pitch_return(actor=company.dee, pitch=pitch, note="How was it measured?")
     stage.to_vote()
 
     onward = services.pitch_carry_over(actor=company.ana, pitch=pitch, round_=stage.following())
@@ -371,6 +389,7 @@ def test_a_file_is_handed_out_so_that_no_browser_shows_or_runs_it(stage: Stage, 
 
 def test_the_files_of_a_draft_are_for_those_who_type_it(stage: Stage, company: Company) -> None:
     pitch = stage.submitted()
+    stage.to_review()
     services.pitch_return(actor=company.dee, pitch=pitch, note="How was it measured?")
     attachment = attach(pitch, company.ana)
 
@@ -391,8 +410,11 @@ def test_submitted_files_are_for_those_who_may_read_the_pitch_a_recused_member_t
     services.recusal_declare(actor=company.eli, pitch=pitch, reason="My brother works there")
 
     path = of(f"attachments/{attachment.pk}/", pitch)
+    sealed = {name for name in PEOPLE if company.client(company.person(name)).get(path).status_code == 200}
+    stage.to_review()
     answers = {name: company.client(company.person(name)).get(path).status_code for name in PEOPLE}
 
+    assert sealed == TEAM
     assert {name for name, status in answers.items() if status == 200} == TEAM | COMMITTEE | READERS
     assert {answers[name] for name in set(PEOPLE) - TEAM - COMMITTEE - READERS} == {404}
     assert Client().get(path)["Location"].startswith("/account/login/")
@@ -425,6 +447,8 @@ def test_programs_attach_list_read_and_take_away(stage: Stage, company: Company)
     assert company.client(company.cy).get(one).status_code == 404
     assert company.client(company.cy).get(path).status_code == 404
     services.pitch_submit(actor=company.ana, pitch=pitch, content=content(company.kim))
+    assert company.client(company.jo).get(path).status_code == 404
+    stage.to_review()
     assert company.client(company.jo).get(path).json()[0]["revisions"] == [1]
     assert ana.delete(one).json()["error"]["code"] == "wrong_state"
     services.pitch_return(actor=company.dee, pitch=pitch, note="How was it measured?")

@@ -114,7 +114,7 @@ def test_a_revision_typed_again_says_the_same(stage: Stage, company: Company, da
         draft = PitchDraft(typed_of(revision), pitch)
 
         assert draft.is_valid(), draft.messages()
-        assert draft.content() == said
+        assert draft.content() == replace(said, accountable=said.accountable or company.ana)
         transaction.set_rollback(True)
 
 
@@ -144,7 +144,8 @@ def test_a_copy_begins_with_everything_that_was_submitted(stage: Stage, company:
         title="Claims triage, second year",
     )
 
-    assert draft_of(copy) == replace(said, title="Claims triage, second year")
+    # Where nobody is named, the owner is accountable, and the submission says so.
+    assert draft_of(copy) == replace(said, title="Claims triage, second year", accountable=company.ana)
     assert (copy.title, copy.owner, copy.state, copy.continues) == (
         "Claims triage, second year",
         company.bo,
@@ -167,6 +168,7 @@ def test_a_copy_of_a_draft_has_what_was_typed_right_or_wrong(stage: Stage, compa
 def test_a_returned_pitch_is_copied_as_it_was_typed_since(stage: Stage, company: Company) -> None:
     source = stage.submitted()
     assert typed_last(source)["problem"] == "Two people read every claim first."
+    stage.to_review()
     source = services.pitch_return(actor=company.dee, pitch=source, note="How was it measured?")
     words = typed(company.kim, problem="Three people read every claim.")
     source = services.draft_save(actor=company.ana, pitch=source, typed=words, version=0)
@@ -188,6 +190,14 @@ def test_only_the_team_copies_its_pitches(stage: Stage, company: Company) -> Non
                 actor=person, source=source, typed={}, round_=stage.round, team=company.fraud, title="Theirs"
             )
         assert company.client(person).post(api, words, content_type="application/json").status_code == 404
+
+
+def test_a_co_applicant_does_not_take_a_pitch_to_another_team(stage: Stage, company: Company) -> None:
+    source = stage.submitted(applicants=(ApplicantContent(company.cy, "Owns the fraud marks"),))
+
+    assert "An empty form" not in company.client(company.cy).get("/pitches/new/").content.decode()
+    with pytest.raises(NotAllowed):
+        services.pitch_copy(actor=company.cy, source=source, typed={}, round_=stage.round, team=company.fraud)
 
 
 def test_a_new_pitch_offers_the_earlier_ones_of_the_own_teams(stage: Stage, company: Company) -> None:
@@ -264,6 +274,8 @@ def test_a_continuation_shows_what_came_of_the_earlier_pitch(stage: Stage, compa
         for words in ("Funded", "$2,000", allocation.number, "$500", "25 % of the award"):
             assert words in facts
     services.pitch_submit(actor=company.ana, pitch=pitch, content=draft_of(pitch))
+    pitch.refresh_from_db()
+    stage.peek(company.dee, pitch)
     read = f"/admin/pitches/round/pitch/{pitch.pk}/"
     assert "25 % of the award" in company.client(company.dee).get(read).content.decode()
 
@@ -311,6 +323,8 @@ def test_who_sees_what_came_of_the_earlier_pitch(stage: Stage, company: Company)
     services.pitch_submit(actor=company.ana, pitch=pitch, content=draft_of(pitch))
     services.recusal_declare(actor=company.fay, pitch=pitch, reason="I am joining that team")
     pitch.refresh_from_db()
+    for member in (company.dee, company.gil):
+        stage.peek(member, pitch)
 
     seen = {name for name in PEOPLE if earlier_shown(company.person(name), pitch) is not None}
 

@@ -4,6 +4,7 @@ import pytest
 from django.db import Error, connection, transaction
 
 from pitches import services
+from pitches.content import ApplicantContent
 from pitches.models import MessageKind, Pitch, ThreadMessage
 from pitches.selectors.folder import open_questions, thread_shown
 from pitches.services.thread import LONGEST_MESSAGE
@@ -16,6 +17,13 @@ from tests.pitches.stage import Stage, content, of, queries_of
 pytestmark = pytest.mark.django_db
 
 COMMITTEE, READERS = {"dee", "eli", "fay", "gil"}, {"hana", "jo"}
+
+
+def unsealed(stage: Stage) -> Pitch:
+    """Submit a pitch to a round that then closes, so that the committee may read it."""
+    pitch = stage.submitted()
+    stage.to_review()
+    return pitch
 
 
 def ask(pitch: Pitch, member: User, body: str = "How was it measured?") -> ThreadMessage:
@@ -31,7 +39,7 @@ def told(person: User) -> list[tuple[str, str, str]]:
 
 
 def test_a_question_is_answered_followed_up_and_answered_again(stage: Stage, company: Company) -> None:
-    pitch = stage.submitted()
+    pitch = unsealed(stage)
 
     question = ask(pitch, company.dee)
     assert open_questions([pitch.pk]) == {pitch.pk: 1}
@@ -60,7 +68,7 @@ def test_a_question_is_answered_followed_up_and_answered_again(stage: Stage, com
 
 
 def test_the_team_is_told_of_a_question_and_whoever_asked_of_the_answer(stage: Stage, company: Company) -> None:
-    pitch = stage.submitted()
+    pitch = unsealed(stage)
     Notification.objects.all().delete()
 
     question = ask(pitch, company.dee)
@@ -78,7 +86,7 @@ def test_the_team_is_told_of_a_question_and_whoever_asked_of_the_answer(stage: S
 
 
 def test_a_member_who_was_recused_since_is_told_nothing(stage: Stage, company: Company) -> None:
-    pitch = stage.submitted()
+    pitch = unsealed(stage)
     question = ask(pitch, company.dee)
     services.recusal_declare(actor=company.dee, pitch=pitch, reason="I am joining that team")
     Notification.objects.all().delete()
@@ -89,7 +97,7 @@ def test_a_member_who_was_recused_since_is_told_nothing(stage: Stage, company: C
 
 
 def test_who_may_read_the_thread(stage: Stage, company: Company) -> None:
-    pitch = stage.submitted()
+    pitch = unsealed(stage)
     ask(pitch, company.dee)
     services.recusal_declare(actor=company.eli, pitch=pitch, reason="My brother works there")
 
@@ -104,7 +112,7 @@ def test_who_may_read_the_thread(stage: Stage, company: Company) -> None:
 
 
 def test_a_recused_member_sees_nothing_of_it_anywhere(stage: Stage, company: Company) -> None:
-    pitch = stage.submitted()
+    pitch = unsealed(stage)
     ask(pitch, company.dee, "Is the sample fair?")
     services.recusal_declare(actor=company.eli, pitch=pitch, reason="My brother works there")
     eli, fay = company.client(company.eli), company.client(company.fay)
@@ -123,7 +131,7 @@ def test_a_recused_member_sees_nothing_of_it_anywhere(stage: Stage, company: Com
 
 
 def test_only_the_committee_asks_and_only_the_team_answers(stage: Stage, company: Company) -> None:
-    pitch = stage.submitted()
+    pitch = unsealed(stage)
     question = ask(pitch, company.dee)
 
     for name in set(PEOPLE) - COMMITTEE:
@@ -134,8 +142,21 @@ def test_only_the_committee_asks_and_only_the_team_answers(stage: Stage, company
             answer(question, company.person(name))
 
 
+def test_a_co_applicant_reads_the_thread_and_answers_too(stage: Stage, company: Company) -> None:
+    pitch = stage.submitted(applicants=(ApplicantContent(company.cy, "Owns the fraud marks"),))
+    stage.to_review()
+    question = ask(pitch, company.dee)
+    cy, path = company.client(company.cy), of("questions/", pitch)
+    assert "Read and answer" in page_of(cy.get(of("", pitch))).one("main").text
+
+    assert cy.post(path, {"body": "By hand.", "question": question.pk}).status_code == 302
+
+    assert ThreadMessage.objects.latest("pk").author == company.cy
+    assert "By hand." in page_of(cy.get(path)).one("main").text
+
+
 def test_a_recused_member_asks_nothing(stage: Stage, company: Company) -> None:
-    pitch = stage.submitted()
+    pitch = unsealed(stage)
     services.recusal_declare(actor=company.dee, pitch=pitch, reason="I am joining that team")
 
     with pytest.raises(NotAllowed):
@@ -151,8 +172,21 @@ def test_a_draft_is_not_asked_about(stage: Stage, company: Company) -> None:
         ask(stage.pitch(), company.dee)
 
 
-def test_questions_end_with_the_decision_and_answers_with_its_publication(stage: Stage, company: Company) -> None:
+def test_what_is_sealed_is_asked_about_by_who_has_looked_at_it(stage: Stage, company: Company) -> None:
     pitch = stage.submitted()
+    with pytest.raises(NotAllowed):
+        ask(pitch, company.dee)
+    assert company.client(company.dee).get(of("questions/", pitch)).status_code == 404
+
+    stage.peek(company.dee, pitch)
+    answer(ask(pitch, company.dee), company.ana)
+
+    assert company.client(company.dee).get(of("questions/", pitch)).status_code == 200
+    assert company.client(company.eli).get(of("questions/", pitch)).status_code == 404
+
+
+def test_questions_end_with_the_decision_and_answers_with_its_publication(stage: Stage, company: Company) -> None:
+    pitch = unsealed(stage)
     question = ask(pitch, company.dee)
     stage.to_decide(pitch)
     ask(pitch, company.fay, "One more thing?")
@@ -175,13 +209,14 @@ def test_questions_end_with_the_decision_and_answers_with_its_publication(stage:
 )
 def test_a_message_says_something_and_not_everything(stage: Stage, company: Company, body: str, code: str) -> None:
     with pytest.raises(Refused) as refused:
-        ask(stage.submitted(), company.dee, body)
+        ask(unsealed(stage), company.dee, body)
 
     assert (refused.value.code, refused.value.field) == (code, "body")
 
 
 def test_a_reply_hangs_on_a_question_of_the_same_pitch(stage: Stage, company: Company) -> None:
-    question, other = ask(stage.submitted(), company.dee), stage.submitted("Another")
+    other = stage.submitted("Another")
+    question = ask(unsealed(stage), company.dee)
 
     with pytest.raises(Refused) as refused:
         services.question_answer(actor=company.ana, pitch=other, question=question, body="Yes.")
@@ -201,7 +236,7 @@ def test_a_reply_hangs_on_a_question_of_the_same_pitch(stage: Stage, company: Co
 
 
 def test_words_are_plain_text_with_their_lines(stage: Stage, company: Company) -> None:
-    pitch = stage.submitted()
+    pitch = unsealed(stage)
     ask(pitch, company.dee, "Two things:\r\n<b>see</b> https://example.com\r\n\r\nAnd why?")
 
     answer_ = company.client(company.ana).get(of("questions/", pitch))
@@ -213,7 +248,7 @@ def test_words_are_plain_text_with_their_lines(stage: Stage, company: Company) -
 
 
 def test_a_question_is_asked_and_answered_on_the_page(stage: Stage, company: Company) -> None:
-    pitch = stage.submitted()
+    pitch = unsealed(stage)
     dee, ana = company.client(company.dee), company.client(company.ana)
     path = of("questions/", pitch)
     assert "No question yet" in page_of(dee.get(path)).one("main").text
@@ -235,7 +270,7 @@ def test_a_question_is_asked_and_answered_on_the_page(stage: Stage, company: Com
 
 
 def test_a_question_names_the_revision_that_it_was_asked_about(stage: Stage, company: Company) -> None:
-    pitch = stage.submitted()
+    pitch = unsealed(stage)
     first = ask(pitch, company.dee)
     services.pitch_return(actor=company.dee, pitch=pitch, note="Say how it was measured")
     services.pitch_submit(actor=company.ana, pitch=pitch, content=content(company.kim))
@@ -247,14 +282,14 @@ def test_a_question_names_the_revision_that_it_was_asked_about(stage: Stage, com
 
 @pytest.mark.parametrize("change", ["UPDATE {} SET body = 'Never said'", "DELETE FROM {}"])
 def test_what_was_said_stays_said(stage: Stage, company: Company, change: str) -> None:
-    ask(stage.submitted(), company.dee)
+    ask(unsealed(stage), company.dee)
 
     with pytest.raises(Error), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(change.format("pitches_threadmessage"))
 
 
 def test_programs_ask_and_answer(stage: Stage, company: Company) -> None:
-    pitch = stage.submitted()
+    pitch = unsealed(stage)
     path = f"/api/v1/pitches/{pitch.pk}/questions/"
     dee, ana = company.client(company.dee), company.client(company.ana)
 
@@ -271,7 +306,7 @@ def test_programs_ask_and_answer(stage: Stage, company: Company) -> None:
 
 
 def test_a_long_thread_asks_no_more_of_the_database(stage: Stage, company: Company) -> None:
-    pitch = stage.submitted()
+    pitch = unsealed(stage)
     answer(ask(pitch, company.dee), company.ana)
     gil = company.client(company.gil)
     paths = [of("questions/", pitch), of("", pitch), f"/admin/pitches/round/{stage.round.pk}/desk/"]
