@@ -12,9 +12,12 @@ from django.db import DatabaseError, connection, transaction
 
 from ledger.models import Tier
 from pitches import services
+from pitches.content import LinkContent, QualityContent
 from pitches.models import Choice, Decision, DecisionLine, Outcome, Pitch, PitchOption, Round, Selection
 from pitches.models.choice import SelectionKind
+from pitches.questions import LinkKind
 from pitches.selectors.inputs import inputs_text, rounds_unfunded
+from pitches.selectors.rounds import decided_total
 from pitches.selectors.selection import adopted_selection, choice_of, pitch_results
 from teams.errors import NotAllowed, Refused, WrongState
 from tests.cast import Company
@@ -59,6 +62,33 @@ def test_closing_the_vote_makes_the_offers_of_every_pitch(stage: Stage) -> None:
         ("cheaper", "economy", "All on economy", Decimal(540), Decimal(50000), Decimal("0.9"), "system"),
         ("cascade", "economy", "Easy calls on economy", Decimal(1284), Decimal(50000), Decimal("0.94"), "system"),
     ]
+
+
+def test_what_a_team_measured_and_what_its_pitch_is_tied_to_reach_the_choice(stage: Stage) -> None:
+    measured = QualityContent(Tier.ECONOMY, Decimal("0.875"), "On 200 claims of March")
+    base = stage.submitted("Base", quality=(measured,))
+    rival = stage.submitted("Rival", links=(LinkContent(LinkKind.INCOMPATIBLE, base),))
+    add_on = stage.submitted("Add-on", value="80000", links=(LinkContent(LinkKind.REQUIRES, rival),))
+    stage.to_decide(base, rival, add_on)
+
+    said = json.loads(inputs_text(stage.now()))
+
+    offers = {row["offer"]: (row["quality"], row["measured"]) for row in said["pitches"][0]["offers"]}
+    # Sixty in a hundred calls of the cascade go to economy: 0.4 + 0.6 * 0.875.
+    assert offers["cheaper:economy"] == ("0.8750", True)
+    assert offers["cascade"] == ("0.9250", True)
+    assert offers["full"] == ("1.0000", False)
+    assert {row["measured"] for row in said["pitches"][1]["offers"]} == {False}
+    assert said["incompatible"] == [[rival.pk, base.pk]]
+    assert said["requires"] == [[add_on.pk, rival.pk]]
+    found = outcomes(run(stage))
+    # All three would fit the cap; what needs the rival drags it in, and the rival keeps the base out.
+    assert {title: outcome for title, (outcome, _) in found.items()} == {
+        "Base": "waitlist",
+        "Rival": "fund",
+        "Add-on": "fund",
+    }
+    assert found["Base"][1] == "incompatible"
 
 
 def test_the_choice_takes_what_is_worth_most_together_and_says_what_it_is_made_of(stage: Stage) -> None:
@@ -153,8 +183,13 @@ def test_adopting_replaces_what_was_decided_by_hand_within_the_cap_all_the_while
 
     adopt(stage)
 
-    awarded = DecisionLine.objects.order_by("decision__pitch").values_list("decision__pitch", "amount")
-    assert list(awarded) == [(pitch.pk, Decimal("2400.01")) for pitch in (first, *others[:2])]
+    rows = DecisionLine.objects.order_by("decision__pitch").values_list(
+        "decision__pitch", "decision__outcome", "decision__waitlist_place", "amount"
+    )
+    funded = [(pitch.pk, "fund", None, Decimal("2400.01")) for pitch in (first, *others[:2])]
+    # What waits keeps the lines that it would be offered; they are no part of what is awarded.
+    assert list(rows) == [*funded, (others[2].pk, "waitlist", 1, Decimal("2400.01"))]
+    assert decided_total(stage.round) == Decimal("7200.03")
 
 
 def test_after_adoption_only_the_words_of_a_reason_can_be_changed(stage: Stage, company: Company) -> None:

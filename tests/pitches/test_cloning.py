@@ -8,9 +8,11 @@ import pytest
 from ledger.money import usd
 from ledger.selectors import today
 from pitches import services
+from pitches.asking import DEFAULT_CHECKLIST, Asked, Check, Condition, Terms
 from pitches.models import Pitch, Round
+from pitches.questions import QuestionKind, SectionCode
+from pitches.selectors.asking import terms_of
 from pitches.services import Calendar, Rules
-from pitches.services.round_plan import parts_to_clone
 from teams.errors import NotAllowed, Refused
 from teams.models import AuditEvent, Notification, Role, RoleGrant
 from tests.cast import Company
@@ -79,19 +81,37 @@ def test_who_lost_the_role_gets_no_seat_in_the_clone(company: Company) -> None:
     assert [seat.user for seat in clone.seats.all()] == [company.gil]
 
 
-def test_other_parts_of_a_round_join_in(company: Company) -> None:
-    seen: list[tuple[str, str]] = []
+def test_a_clone_asks_the_same_questions_and_has_the_same_checklist(company: Company) -> None:
+    source, opinion = berlin(company), Condition("data_class", ("personal",))
+    questions = (
+        Asked("people", SectionCode.CASE, "How many do it today?", QuestionKind.NUMBER, "Full-time.", required=False),
+        Asked(
+            "basis",
+            SectionCode.DATA,
+            "On what legal basis?",
+            QuestionKind.CHOICE,
+            choices=("Contract", "Consent"),
+            shown_when=opinion,
+        ),
+    )
+    said = Terms((*DEFAULT_CHECKLIST, Check("no_printing", "Nothing is printed.", explain_no=False)), questions)
+    services.terms_set(actor=company.gil, round_=source, terms=said)
 
-    def part(source: Round, clone: Round) -> None:
-        seen.append((source.name, clone.name))
+    clone = services.round_clone(actor=company.gil, round_=source, name="Spring", months=3)
 
-    parts_to_clone.append(part)
-    try:
-        services.round_clone(actor=company.gil, round_=berlin(company), name="Spring", months=3)
-    finally:
-        parts_to_clone.remove(part)
+    assert terms_of(clone) == terms_of(source) == said
 
-    assert seen == [("Winter", "Spring")]
+
+def test_a_question_that_is_changed_in_the_clone_stays_as_it_was_in_the_round(company: Company) -> None:
+    source = berlin(company)
+    asked = Asked("people", SectionCode.CASE, "How many do it today?", QuestionKind.NUMBER)
+    services.questions_set(actor=company.gil, round_=source, questions=[asked])
+    clone = services.round_clone(actor=company.gil, round_=source, name="Spring", months=3)
+
+    services.questions_set(actor=company.gil, round_=clone, questions=[])
+
+    assert [question.code for question in terms_of(source).questions] == ["people"]
+    assert terms_of(clone).questions == ()
 
 
 def test_a_name_is_given_once_and_only_by_who_prepares_rounds(company: Company) -> None:
