@@ -132,17 +132,20 @@ def test_the_fast_lane_is_decided_closed_and_audited(stage: Stage, company: Comp
         services.seat_set(actor=company.gil, round_=round_, user=member, is_chair=member == company.gil)
     services.round_open(actor=company.gil, round_=round_, reason="For small things")
     pitch = Stage(company, Round.objects.get(pk=pk), stage.models, stage.members).submitted("Letters")
-    decision = {"outcome": "fund", "reason": "Small and easy to measure.", "lines": {"standard": "2400"}}
+    decision = {"outcome": "fund", "reason": "Small and easy to measure.", "lines": {"standard": "2000"}}
 
     unknown = send(dee, f"pitches/{pitch.pk}/lane-decision/", {**decision, "lines": {"golden": "1"}})
     assert (unknown.status_code, unknown.json()["error"]["field"]) == (400, "lines")
+    # One team gets at most two fifths of the 5,000.
+    above = send(dee, f"pitches/{pitch.pk}/lane-decision/", {**decision, "lines": {"standard": "2000.01"}})
+    assert (above.status_code, above.json()["error"]["code"]) == (422, "over_team_cap")
     made = send(dee, f"pitches/{pitch.pk}/lane-decision/", decision)
     closed = send(gil, f"rounds/{pk}/close-lane/", {"reason": "The year is over"})
 
     assert (made.status_code, made.json()) == (201, {"pitch": pitch.pk, "outcome": "fund"})
     assert closed.json()["state"] == "published"
     [row] = jo.get(f"/api/v1/rounds/{pk}/lane-decisions/").json()["results"]
-    assert (row["title"], row["awarded"], row["decided_by"]) == ("Letters", "2400", "dee@acorn.example")
+    assert (row["title"], row["awarded"], row["decided_by"]) == ("Letters", "2000", "dee@acorn.example")
     assert gil.get(f"/api/v1/rounds/{pk}/lane-decisions/").status_code == 404
 
 

@@ -355,9 +355,13 @@ def test_a_revision_keeps_what_it_was_submitted_with_and_the_next_says_what_chan
     assert "measured.csv" in page_of(dee.get(of("", pitch))).one("main").text
 
 
-def test_files_go_along_when_a_returned_pitch_continues_in_another_round(stage: Stage, company: Company) -> None:
+def test_files_and_co_applicants_go_along_when_a_returned_pitch_continues_in_another_round(
+    stage: Stage, company: Company
+) -> None:
     pitch = stage.pitch()
     attach(pitch, company.ana)
+    applicant = {"applicants-0-email": "cy@acorn.example", "applicants-0-role": "Owns the fraud marks"}
+    services.draft_save(actor=company.ana, pitch=pitch, typed={**typed(company.kim), **applicant}, version=0)
     services.pitch_submit(actor=company.ana, pitch=pitch, content=content(company.kim))
     stage.submitted("Another")
     stage.to_review()
@@ -368,6 +372,7 @@ def test_files_go_along_when_a_returned_pitch_continues_in_another_round(stage: 
 
     copy = onward.attachments.get()
     assert (copy.name, bytes(copy.content), copy.removed_at) == ("notes.txt", files.TXT, None)
+    assert company.client(company.cy).get(of(f"attachments/{copy.pk}/", onward)).content == files.TXT
 
 
 # --- Reading ------------------------------------------------------------------------------------
