@@ -214,6 +214,8 @@ SPECTACULAR_SETTINGS = {
         "RoundStateEnum": "pitches.transitions.RoundState",
         "OfferStateEnum": "pitches.transitions.OfferState",
         "CounterStateEnum": "pitches.transitions.CounterState",
+        "OutcomeEnum": "pitches.models.Outcome",
+        "CallOutcomeEnum": "allocations.models.Outcome",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

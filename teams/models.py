@@ -269,6 +269,8 @@ class Scope(models.TextChoices):
     REPORTS_READ = "reports:read", "Read reports"
     PITCHES_READ = "pitches:read", "Read rounds and pitches"
     PITCHES_WRITE = "pitches:write", "Submit pitches"
+    COMMITTEE_READ = "committee:read", "Read the committee's work and the choice"
+    COMMITTEE_WRITE = "committee:write", "Declare, review, vote, choose and decide"
 
 
 class ApiToken(models.Model):
