@@ -214,6 +214,46 @@ POSTS = {
     "admin:pitches_pitch_decide": PITCH + "decide/",
     "admin:pitches_round_ballot": ROUND + "ballot/",
 }
+# Endpoints of the committee, the choice and the form: the doors of the pages that they stand for.
+DOORS |= {
+    "pitches:api_schedule": Door("/api/v1/rounds/{round}/calendar/"),
+    "pitches:api_committee": Door("/api/v1/rounds/{round}/committee/"),
+    "pitches:api_declaration": Door("/api/v1/rounds/{round}/declaration/", {"title": JUDGES}),
+    "pitches:api_conflicts": Door("/api/v1/rounds/{round}/conflicts/"),
+    "pitches:api_ballots": Door("/api/v1/rounds/{round}/ballots/", {"title": JUDGES}),
+    "pitches:api_receipts": Door("/api/v1/rounds/{round}/receipts/", {"title": JUDGES | {"auditor"}}),
+    "pitches:api_reviews": Door("/api/v1/pitches/{pitch}/reviews/", {"opinion": JUDGES}),
+    "pitches:api_options": Door("/api/v1/rounds/{round}/options/"),
+    "pitches:api_choice": Door("/api/v1/rounds/{round}/choice/"),
+    "pitches:api_overrides": Door("/api/v1/rounds/{round}/overrides/"),
+    "pitches:api_override_room": Door("/api/v1/rounds/{round}/override-room/"),
+    "pitches:api_waitlist": Door("/api/v1/rounds/{round}/waitlist/"),
+    "pitches:api_results": Door("/api/v1/rounds/{round}/results/"),
+    "pitches:api_decision": Door("/api/v1/pitches/{pitch}/decision/", {"decision": JUDGES}),
+    "pitches:api_claims": Door("/api/v1/claims/"),
+    "pitches:api_factors": Door("/api/v1/claims/factors/"),
+    "pitches:api_terms": Door("/api/v1/rounds/{round}/questions/"),
+    "pitches:api_draft": Door("/api/v1/pitches/{pitch}/draft/"),
+}
+POSTS |= {
+    "pitches:api_step": "/api/v1/rounds/{round}/steps/cancel/",
+    "pitches:api_seat_remove": "/api/v1/rounds/{round}/committee/1/remove/",
+    "pitches:api_conflict_judge": "/api/v1/rounds/{round}/conflicts/{recusal}/judge/",
+    "pitches:api_conflict": "/api/v1/pitches/{pitch}/conflicts/",
+    "pitches:api_take_in": "/api/v1/pitches/{pitch}/take-in/",
+    "pitches:api_return": "/api/v1/pitches/{pitch}/return/",
+    "pitches:api_ballot": "/api/v1/pitches/{pitch}/ballot/",
+    "pitches:api_adopt": "/api/v1/rounds/{round}/choice/adopt/",
+    "pitches:api_override": "/api/v1/pitches/{pitch}/overrides/",
+    "pitches:api_override_sign": "/api/v1/overrides/1/sign/",
+    "pitches:api_override_withdraw": "/api/v1/overrides/1/withdraw/",
+    "pitches:api_waitlist_raise": "/api/v1/pitches/{pitch}/waitlist-raise/",
+    "pitches:api_items_import": "/api/v1/pitches/{pitch}/items/import/",
+    "pitches:api_estimate": "/api/v1/pitches/{pitch}/items/estimate/",
+    "pitches:api_quote": "/api/v1/pitches/{pitch}/quote/",
+    "pitches:api_withdraw": "/api/v1/pitches/{pitch}/withdraw/",
+    "pitches:api_carry_over": "/api/v1/pitches/{pitch}/carry-over/",
+}
 # The admin of other models says nothing of pitches, and Django's own addresses show no object.
 OF_OTHERS = ("admin:account_", "admin:socialaccount_", "admin:ledger_", "admin:allocations_", "admin:teams_")
 OF_DJANGO = {
@@ -274,7 +314,8 @@ def test_whoever_is_kept_out_changes_nothing(house: House) -> None:
     statuses = {}
     for role in sorted(KEPT_OUT - {"finance_member", "chair"} | OUTSIDE | {"auditor"}):
         for name, path in POSTS.items():
-            statuses[role, name] = house.client(role).post(at(path, house), data).status_code
+            kind = {"content_type": "application/json"} if path.startswith("/api/") else {}
+            statuses[role, name] = house.client(role).post(at(path, house), data, **kind).status_code
 
     assert AuditEvent.objects.count() == before
     # 302: to the page that says why not, or to the login of the admin; 422: the page itself says it.
