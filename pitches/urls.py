@@ -2,9 +2,9 @@
 
 from django.urls import URLPattern, path
 
-from pitches import api, api_board, api_folder, api_offers, api_rounds
 from pitches import (
     api,
+    api_board,
     api_choice,
     api_claims,
     api_committee,
@@ -94,12 +94,9 @@ urlpatterns: list[URLPattern] = [
     path("api/v1/pitches/<int:pk>/rule-out/", api_rounds.PitchRuleOut.as_view(), name="api_rule_out"),
     path("api/v1/pitches/<int:pk>/remarks/", api_rounds.PitchRemarks.as_view(), name="api_remarks"),
     path("api/v1/pitches/<int:pk>/lane-decision/", api_rounds.LaneDecisionMake.as_view(), name="api_lane_decision"),
-    path("api/v1/rounds/", api.RoundList.as_view(), name="api_rounds"),
-    path("api/v1/rounds/<int:pk>/", api.RoundDetail.as_view(), name="api_round"),
     path("api/v1/rounds/<int:pk>/board/", api_board.BoardDetail.as_view(), name="api_board"),
     path("api/v1/rounds/<int:pk>/board/moves/", api_board.BoardMoves.as_view(), name="api_board_moves"),
     path("api/v1/rounds/<int:pk>/minutes/", api_board.MinutesDetail.as_view(), name="api_minutes"),
-    path("api/v1/pitches/", api.PitchList.as_view(), name="api_pitches"),
     path("api/v1/pitches/", api_form.Pitches.as_view(), name="api_pitches"),
     path("api/v1/pitches/<int:pk>/", api.PitchDetail.as_view(), name="api_pitch"),
     path("api/v1/pitches/<int:pk>/submit/", api.PitchSubmit.as_view(), name="api_submit"),

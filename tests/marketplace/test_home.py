@@ -103,6 +103,7 @@ def test_the_nav_offers_what_a_role_may_open(company: Company) -> None:
         *everybody,
         "Webhooks",
         "Desk",
+        "Screening",
         "People",
         "E-mail",
         "Admin",

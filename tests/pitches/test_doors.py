@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.core.mail import EmailMultiAlternatives
 from django.test import Client
+from django.test.client import MULTIPART_CONTENT
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from ledger.models import Tier
@@ -314,8 +315,8 @@ def test_whoever_is_kept_out_changes_nothing(house: House) -> None:
     statuses = {}
     for role in sorted(KEPT_OUT - {"finance_member", "chair"} | OUTSIDE | {"auditor"}):
         for name, path in POSTS.items():
-            kind = {"content_type": "application/json"} if path.startswith("/api/") else {}
-            statuses[role, name] = house.client(role).post(at(path, house), data, **kind).status_code
+            kind = "application/json" if path.startswith("/api/") else MULTIPART_CONTENT
+            statuses[role, name] = house.client(role).post(at(path, house), data, content_type=kind).status_code
 
     assert AuditEvent.objects.count() == before
     # 302: to the page that says why not, or to the login of the admin; 422: the page itself says it.
