@@ -205,6 +205,7 @@ def round_publish(*, actor: User, round_: Round) -> Round:
         round_=round_,
         to=RoundState.PUBLISHED,
         verb="round.publish",
+        reason=f"{len(pitches)} decisions published together.",
         details={"pitches": len(pitches), "seed": round_.seed},
     )
     for pitch in pitches:

@@ -124,6 +124,7 @@ def pitch_submit(*, actor: User, pitch: Pitch, content: PitchContent) -> PitchRe
         pitch=pitch,
         to=PitchState.SUBMITTED,
         verb="pitch.submit",
+        reason=f"Revision {revision.number}.",
         details={"revision": revision.number, "rate_card": quote.rate_card_version},
     )
     recusals_find(actor=actor, round_=pitch.round)
@@ -236,7 +237,7 @@ def pitch_take_in(*, actor: User, pitch: Pitch) -> Pitch:
     _require_round(pitch, RoundState.OPEN, RoundState.REVIEWING)
     if pitch.round.is_fast_lane:
         raise WrongState("A fast lane has no reviews: decide on the pitch.")
-    pitch_move(actor=actor, pitch=pitch, to=PitchState.IN_REVIEW, verb="pitch.take_in")
+    pitch_move(actor=actor, pitch=pitch, to=PitchState.IN_REVIEW, verb="pitch.take_in", reason="It is complete.")
     assignments_make(actor=actor, round_=pitch.round)
     return pitch
 

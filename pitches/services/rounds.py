@@ -246,9 +246,12 @@ def review_start(*, actor: User, round_: Round) -> Round:
     round_ = round_locked(round_)
     if round_.is_fast_lane:
         raise WrongState("A fast lane has no reviews: a member decides on each pitch.")
-    round_move(actor=actor, round_=round_, to=RoundState.REVIEWING, verb="round.review")
-    for pitch in _locked_pitches(round_, PitchState.SUBMITTED):
-        pitch_move(actor=actor, pitch=pitch, to=PitchState.IN_REVIEW, verb="pitch.take_in")
+    pitches = _locked_pitches(round_, PitchState.SUBMITTED)
+    reason = f"Closed for pitches; {len(pitches)} go into review."
+    round_move(actor=actor, round_=round_, to=RoundState.REVIEWING, verb="round.review", reason=reason)
+    for pitch in pitches:
+        reason = "The round was closed for pitches."
+        pitch_move(actor=actor, pitch=pitch, to=PitchState.IN_REVIEW, verb="pitch.take_in", reason=reason)
     recusals_find(actor=actor, round_=round_)
     assignments_make(actor=actor, round_=round_, tell=False)
     drafts_carry(actor=actor, closed=round_)
@@ -279,7 +282,8 @@ def voting_open(*, actor: User, round_: Round) -> Round:
     """
     require_member(actor, "pitches.run_round", round_, message="Only the chair opens the vote.")
     round_ = round_locked(round_)
-    round_move(actor=actor, round_=round_, to=RoundState.VOTING, verb="round.vote")
+    reason = "The reviews ended; every pitch in review is on the ballot."
+    round_move(actor=actor, round_=round_, to=RoundState.VOTING, verb="round.vote", reason=reason)
     if Pitch.objects.filter(round=round_, state=PitchState.SUBMITTED).exists():
         raise Refused("A pitch came back and waits: take it into review or return it first.", code="still_submitted")
     pitches = _locked_pitches(round_, PitchState.IN_REVIEW)
@@ -289,7 +293,8 @@ def voting_open(*, actor: User, round_: Round) -> Round:
     recusals_find(actor=actor, round_=round_)
     ballot_key_make(round_)
     for pitch in pitches:
-        pitch_move(actor=actor, pitch=pitch, to=PitchState.SHORTLISTED, verb="pitch.shortlist")
+        reason = "The reviews ended."
+        pitch_move(actor=actor, pitch=pitch, to=PitchState.SHORTLISTED, verb="pitch.shortlist", reason=reason)
     tell_members_what_waits(round_, PitchState.SHORTLISTED, "vote on", "admin:pitches_round_ballot")
     return round_
 
@@ -306,7 +311,8 @@ def voting_close(*, actor: User, round_: Round) -> Round:
     require_member(actor, "pitches.run_round", round_, message="Only the chair closes the vote.")
     round_ = round_locked(round_)
     recusals_find(actor=actor, round_=round_)
-    round_move(actor=actor, round_=round_, to=RoundState.DECIDING, verb="round.decide")
+    reason = "The vote was closed; every ballot is opened at once."
+    round_move(actor=actor, round_=round_, to=RoundState.DECIDING, verb="round.decide", reason=reason)
     reveal = ballots_reveal(round_)
     details = {"ballots": reveal.ballots, "receipts_sha256": reveal.receipts_sha256}
     audit_record(actor=actor, verb="round.reveal", target=round_, details=details)

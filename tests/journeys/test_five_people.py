@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -10,19 +9,20 @@ import anthropic
 import openai
 import pytest
 from anthropic.types import MessageParam
-from django.contrib.auth.hashers import Argon2PasswordHasher, make_password
 from openai.types.chat import ChatCompletionMessageParam
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from ledger.models import Dialect, Tier
 from ledger.money import usd
 from ledger.services import model_add, provider_add, year_fund
-from tests.cast import Company, build_company
+from teams.models import User
+from tests.cast import build_company
 from tests.conftest import FreshDatabase
-from tests.journeys.browser import Person, chromium
-from tests.processes import MANAGE, Running, answers, free_port, manage, start_process
+from tests.journeys.browser import Person
+from tests.journeys.site import Site, running_site
+from tests.processes import manage
 
-PASSWORD = "acorns-in-winter"
+NAMES = ("gil", "ana", "dee", "eli", "hana")
 PRICES: dict[str, tuple[str, str]] = {
     "frontier": ("5", "25"),
     "standard": ("2", "10"),
@@ -31,30 +31,9 @@ PRICES: dict[str, tuple[str, str]] = {
 }
 
 
-@dataclass
-class Site:
-    """A running Tank with people who can log in."""
-
-    base: str
-    browser: Browser
-    company: Company
-    people: list[Person]
-
-    def person(self, name: str) -> Person:
-        """Give somebody a browser of their own."""
-        person = Person(self.browser, self.base, self.company.person(name).email, PASSWORD)
-        self.people.append(person)
-        return person
-
-
 @pytest.fixture
 def site(fresh_database: FreshDatabase) -> Iterator[Site]:
     company = build_company()
-    for name in ("ana", "dee", "eli", "gil", "hana"):
-        person = company.person(name)
-        # The site's own hasher: the tests' cheap one is unknown to it.
-        person.password = make_password(PASSWORD, hasher=Argon2PasswordHasher())
-        person.save()
     year_fund(actor=company.hana, amount=usd("100000"), reason="Budget of the year")
     provider = provider_add(actor=company.ivo, name="sandbox", dialect=Dialect.SANDBOX)
     for tier, (read, written) in PRICES.items():
@@ -66,19 +45,12 @@ def site(fresh_database: FreshDatabase) -> Iterator[Site]:
             input_price=Decimal(read),
             output_price=Decimal(written),
         )
-    port = free_port()
-    base = f"http://127.0.0.1:{port}"
-
-    def is_ready(running: Running) -> bool:
-        return answers(f"{base}/readyz")
-
-    up = [*MANAGE, "up", "--no-demo", "--port", str(port)]
-    with chromium() as browser, start_process(up, fresh_database.env, ready=is_ready):
-        yield Site(base, browser, company, [])
+    with running_site(fresh_database, map(company.person, NAMES)) as site:
+        yield site
 
 
 def test_from_a_pitch_to_a_call_that_stands_in_the_books(site: Site, fresh_database: FreshDatabase) -> None:
-    gil, ana, dee, eli, hana = (site.person(name) for name in ("gil", "ana", "dee", "eli", "hana"))
+    gil, ana, dee, eli, hana = (site.person(User.objects.get(email=f"{name}@acorn.example")) for name in NAMES)
 
     desk = _opens_a_round(gil)
     pitch = _pitches(ana)
@@ -107,7 +79,7 @@ def test_from_a_pitch_to_a_call_that_stands_in_the_books(site: Site, fresh_datab
     assert spent > 0
     _finds_the_cents(hana, spent)
     assert manage("verify", env=fresh_database.env).returncode == 0
-    assert [complaint for person in site.people for complaint in person.complaints] == []
+    assert site.complaints == []
 
 
 def _opens_a_round(chair: Person) -> str:
