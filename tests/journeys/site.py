@@ -1,6 +1,6 @@
 """A running Tank with people who can log in, each with a browser of their own."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -21,11 +21,12 @@ class Site:
 
     base: str
     browser: Browser
+    users: Mapping[str, User]
     people: list[Person] = field(default_factory=list)
 
-    def person(self, user: User) -> Person:
+    def person(self, name: str) -> Person:
         """Give somebody a browser of their own, logged in."""
-        person = Person(self.browser, self.base, user.email, PASSWORD)
+        person = Person(self.browser, self.base, self.users[name].email, PASSWORD)
         self.people.append(person)
         return person
 
@@ -36,9 +37,9 @@ class Site:
 
 
 @contextmanager
-def running_site(database: FreshDatabase, users: Iterable[User]) -> Iterator[Site]:
+def running_site(database: FreshDatabase, users: Mapping[str, User]) -> Iterator[Site]:
     """Give people a password, start Tank on their database, and a browser."""
-    for user in users:
+    for user in users.values():
         # The site's own hasher: the tests' cheap one is unknown to it.
         user.password = make_password(PASSWORD, hasher=Argon2PasswordHasher())
         user.save()
@@ -50,4 +51,4 @@ def running_site(database: FreshDatabase, users: Iterable[User]) -> Iterator[Sit
 
     up = [*MANAGE, "up", "--no-demo", "--port", str(port)]
     with chromium() as browser, start_process(up, database.env, ready=is_ready):
-        yield Site(base, browser)
+        yield Site(base, browser, users)

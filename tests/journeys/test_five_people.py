@@ -15,7 +15,6 @@ from playwright.sync_api import Page, expect
 from ledger.models import Dialect, Tier
 from ledger.money import usd
 from ledger.services import model_add, provider_add, year_fund
-from teams.models import User
 from tests.cast import build_company
 from tests.conftest import FreshDatabase
 from tests.journeys.browser import Person
@@ -45,12 +44,12 @@ def site(fresh_database: FreshDatabase) -> Iterator[Site]:
             input_price=Decimal(read),
             output_price=Decimal(written),
         )
-    with running_site(fresh_database, map(company.person, NAMES)) as site:
+    with running_site(fresh_database, {name: company.person(name) for name in NAMES}) as site:
         yield site
 
 
 def test_from_a_pitch_to_a_call_that_stands_in_the_books(site: Site, fresh_database: FreshDatabase) -> None:
-    gil, ana, dee, eli, hana = (site.person(User.objects.get(email=f"{name}@acorn.example")) for name in NAMES)
+    gil, ana, dee, eli, hana = (site.person(name) for name in NAMES)
 
     desk = _opens_a_round(gil)
     pitch = _pitches(ana)
