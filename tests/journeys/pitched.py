@@ -5,6 +5,7 @@ the six months of the round. Minimum, target and stretch are the same and nothin
 offer; only "Claims triage" asks for the standard tier, and has cheaper ones.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -12,8 +13,6 @@ from pitches import services
 from pitches.models import Pitch, Round
 from teams.models import Team, User
 from tests.pitches.stage import typed
-
-MONTHS = 6
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ KEPT = (
 DECLARED, RETURNED, NO_QUORUM, SMALL = "Invoice checks", "Policy questions", "Alert notes", "Watch lists"
 
 
-def drafts_make(round_: Round, teams: dict[str, Team], people: dict[str, User]) -> None:
+def drafts_make(round_: Round, teams: Mapping[str, Team], people: Mapping[str, User]) -> None:
     """Let everybody begin what they do not type in the story."""
     for idea in KEPT:
         lead = people[idea.lead]

@@ -58,7 +58,7 @@ def test_from_a_pitch_to_a_call_that_stands_in_the_books(site: Site, fresh_datab
 
     for member in (dee, eli):
         _reviews(member, desk)
-    gil.goes_to(desk)
+    _declares(gil, desk)
     gil.presses("End the reviews, open the vote")
     for member in (dee, eli, gil):
         _votes(member, desk)
@@ -149,11 +149,15 @@ def _sees_the_quote_without_a_reload(page: Page) -> None:
     expect(page.locator("#quote")).to_contain_text("$240.00")
 
 
-def _reviews(member: Person, desk: str) -> None:
+def _declares(member: Person, desk: str) -> Page:
     page = member.goes_to(desk)
     page.locator("nav.tabs").get_by_role("link", name="Declare", exact=True).click()
     page.get_by_label("Your conflict").select_option("none")
-    member.presses("Declare")
+    return member.presses("Declare")
+
+
+def _reviews(member: Person, desk: str) -> None:
+    page = _declares(member, desk)
     page.get_by_role("link", name="Claims triage").click()
     for number in page.locator("[name^=score-]").all():
         number.fill("7")
