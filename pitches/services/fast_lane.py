@@ -49,6 +49,7 @@ def lane_decide(
 def lane_close(*, actor: User, round_: Round, reason: str) -> Round:
     """Close a fast lane: it takes no more pitches, its seed is shown, its drafts go on elsewhere.
 
+    Without a reason the history says that every pitch was answered.
     Raises NotAllowed, WrongState, Refused (still_submitted).
     """
     require_member(actor, "pitches.run_round", round_, message="Only the chair closes the fast lane.")
@@ -60,6 +61,7 @@ def lane_close(*, actor: User, round_: Round, reason: str) -> Round:
         raise Refused(f"{waiting} pitches still wait for a decision.", code="still_submitted")
     round_.seed = sealing.seed_open(bytes(round_.seed_sealed))
     details = {"seed": round_.seed}
+    reason = reason.strip() or "Every pitch that came in was answered."
     round_move(
         actor=actor, round_=round_, to=RoundState.PUBLISHED, verb="round.lane_close", reason=reason, details=details
     )

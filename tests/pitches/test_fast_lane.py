@@ -225,3 +225,14 @@ def test_a_member_decides_on_the_page(lane: Stage, company: Company) -> None:
 
     assert Pitch.objects.get(pk=pitch.pk).state == "offered"
     assert dee.get(path).status_code == 404
+
+
+def test_a_lane_that_is_closed_without_a_reason_still_says_why_in_the_history(lane: Stage, company: Company) -> None:
+    company.client(company.gil).post(f"/admin/pitches/round/{lane.round.pk}/step/close-lane/")
+
+    event = AuditEvent.objects.get(verb="round.lane_close")
+    assert (lane.now().state, event.actor, event.reason) == (
+        "published",
+        company.gil,
+        "Every pitch that came in was answered.",
+    )
