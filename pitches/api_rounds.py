@@ -25,7 +25,7 @@ from pitches.access import may
 from pitches.api import RoundDetail, RoundList, RoundSerializer
 from pitches.models import Aspect, Finding, Outcome, Pitch, Round
 from pitches.questions import DEFAULT_CRITERIA
-from pitches.selectors.assignments import assignments_shown_to, loads_of
+from pitches.selectors.assignments import assignments_shown_to, loads_shown_to
 from pitches.selectors.discussion import remarks_shown_to
 from pitches.selectors.fast_lane import lane_decisions
 from pitches.selectors.rounds import rounds_visible_to
@@ -313,7 +313,10 @@ class RoundAssignments(APIView):
             }
             for row in assignments_shown_to(_user(request), round_)
         ]
-        loads = [{"member": load.member.email, "asked": load.asked, "done": load.done} for load in loads_of(round_)]
+        loads = [
+            {"member": load.member.email, "asked": load.asked, "done": load.done}
+            for load in loads_shown_to(_user(request), round_)
+        ]
         return Response({"results": pitches, "loads": loads})
 
 

@@ -12,7 +12,7 @@ from pitches.admin.pages import page, pitch_or_404, round_or_404
 from pitches.forms.committee import DecisionForm
 from pitches.forms.life import CloneForm
 from pitches.models import Outcome, Pitch, Round
-from pitches.selectors.assignments import assignments_shown_to, loads_of
+from pitches.selectors.assignments import assignments_shown_to, loads_shown_to
 from pitches.selectors.fast_lane import lane_decisions, lane_takes
 from pitches.selectors.quotes import asked_by_tier
 from pitches.selectors.rounds import decided_total
@@ -31,7 +31,7 @@ def assignments(request: UserRequest, pk: int) -> HttpResponseBase:
         "round": round_,
         "tab": "assignments",
         "rows": assignments_shown_to(request.user, round_),
-        "loads": loads_of(round_),
+        "loads": loads_shown_to(request.user, round_),
     }
     return page(request, "assignments.html", f"{round_}: assignments", context)
 

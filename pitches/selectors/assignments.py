@@ -50,11 +50,16 @@ class Asked:
     members: list[tuple[User, bool]]
 
 
-def loads_of(round_: Round) -> list[Load]:
-    """Return for each member of the committee how many reviews they are asked for and how many are in."""
+def loads_shown_to(user: Person, round_: Round) -> list[Load]:
+    """Return for each member of the committee how many reviews they are asked for and how many are in.
+
+    Pitches that the reader has a conflict about are not counted.
+    """
+    hidden = conflicted_ids(user, round_) | sealed_ids(user, round_)
     asked: Mapping[int, list[int]] = defaultdict(list)
     for assignment in assignments_standing(round_):
-        asked[assignment.member_id].append(assignment.pitch_id)
+        if assignment.pitch_id not in hidden:
+            asked[assignment.member_id].append(assignment.pitch_id)
     done = reviewed_pairs(round_)
     return [
         Load(

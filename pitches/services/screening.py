@@ -6,7 +6,7 @@ from pitches.access import may, require_member
 from pitches.models import Aspect, Finding, Pitch, Screening
 from pitches.selectors.screening import infeasible, is_screenable
 from pitches.services.locks import pitch_locked
-from pitches.services.notices import tell_chair, tell_team
+from pitches.services.notices import tell_chair_of, tell_team
 from pitches.services.states import pitch_move
 from pitches.transitions import PitchState
 from teams.errors import NotAllowed, Refused, WrongState
@@ -40,7 +40,7 @@ def screening_record(
     details = {"revision": revision_number, "aspect": aspect.value, "finding": finding.value}
     audit_record(actor=actor, verb="pitch.screen", target=pitch, reason=screening.reason, details=details)
     if finding != Finding.FEASIBLE:
-        tell_chair(pitch.round, f"{pitch.submitted.title}: {aspect.label.lower()} {finding.label.lower()}", reason)
+        tell_chair_of(pitch, f"{pitch.submitted.title}: {aspect.label.lower()} {finding.label.lower()}", reason)
     return screening
 
 

@@ -191,7 +191,7 @@ class Stage:
 
     def declared(self, member: User) -> None:
         """Let a member declare no conflict about whatever they said nothing about yet."""
-        answers = {pitch.pk: ConflictAnswer() for pitch in undeclared(member, self.round)}
+        answers = {pitch.pk: ConflictAnswer() for pitch in undeclared(member, self.now())}
         if answers:
             services.declaration_make(actor=member, round_=self.round, answers=answers)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pitches import services
 from pitches.assignment import Pair, assign
 from pitches.models import Assignment, Pitch
-from pitches.selectors.assignments import loads_of, pitches_assigned_to
+from pitches.selectors.assignments import loads_shown_to, pitches_assigned_to
 from pitches.selectors.desk import desk_of
 from pitches.services.assignments import assignments_make
 from teams.models import Notification
@@ -131,7 +131,7 @@ def test_every_pitch_is_assigned_when_the_round_closes_and_loads_are_even(stage:
 
     assert [len(asked(pitch)) for pitch in pitches] == [3, 3, 3, 3]
     assert asked(pitches[0]) == {"eli", "fay", "gil"}
-    assert [(load.asked, load.done) for load in loads_of(stage.round)] == [(3, 0)] * 4
+    assert [(load.asked, load.done) for load in loads_shown_to(stage.company.gil, stage.round)] == [(3, 0)] * 4
 
 
 def test_assigning_again_asks_nobody_twice(stage: Stage, company: Company) -> None:
