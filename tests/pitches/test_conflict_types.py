@@ -1,18 +1,22 @@
 """Conflicts by type: what rules find, what members declare for a whole round, and who lets whom back in."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from django.db import DatabaseError, connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ledger.money import usd
+from ledger.selectors import today
 from pitches import services
 from pitches.models import Choice, Declaration, DeclarationAnswer, Expertise, Pitch, Recusal, RecusalType, Review
 from pitches.selectors.conflicts import is_conflicted, judged_by, rule_type, undeclared
 from pitches.selectors.desk import desk_of
 from pitches.selectors.scores import PitchScores, scores_of_round
-from pitches.services import ConflictAnswer
+from pitches.services import Calendar, ConflictAnswer, Rules
 from teams.errors import NotAllowed, Refused, WrongState
 from teams.models import AuditEvent, Notification, Role, TeamRole, User
 from teams.selectors import standing_forget
@@ -26,6 +30,12 @@ pytestmark = pytest.mark.django_db
 NONE = ConflictAnswer()
 MONEY = ConflictAnswer(RecusalType.FINANCIAL, "I hold shares in its supplier.")
 Way = Callable[[Stage, User], None]
+
+
+def unseal(stage: Stage) -> None:
+    """Close the round for pitches: what came in is known now, and nobody has declared yet."""
+    services.review_start(actor=stage.company.gil, round_=stage.round)
+    stage.now()
 
 
 def owns(stage: Stage, dee: User) -> None:
@@ -48,6 +58,7 @@ def works_under_the_owner(stage: Stage, dee: User) -> None:
 
 def signs_off(stage: Stage, dee: User) -> None:
     pitch = Pitch.objects.get()
+    stage.peek(stage.company.eli, pitch)
     services.pitch_return(actor=stage.company.eli, pitch=pitch, note="Who signs off its value?")
     services.pitch_submit(actor=stage.company.ana, pitch=pitch, content=content(dee))
 
@@ -84,6 +95,8 @@ def test_a_rule_finds_a_conflict_and_says_of_which_type(
 def test_who_signs_off_is_asked_of_the_revision_that_stands(stage: Stage, company: Company) -> None:
     pitch = stage.submitted()
     signs_off(stage, company.dee)
+    pitch.refresh_from_db()
+    stage.peek(company.eli, pitch)
     services.pitch_return(actor=company.eli, pitch=pitch, note="Somebody outside the committee, please.")
     services.pitch_submit(actor=company.ana, pitch=pitch, content=content(company.kim))
 
@@ -96,6 +109,7 @@ def test_who_signs_off_is_asked_of_the_revision_that_stands(stage: Stage, compan
 def test_a_member_declares_for_the_whole_round_at_once(stage: Stage, company: Company) -> None:
     first, second, third = stage.submitted("First"), stage.submitted("Second"), stage.submitted("Third")
     answers = {first.pk: NONE, second.pk: MONEY, third.pk: NONE}
+    unseal(stage)
 
     services.declaration_make(actor=company.dee, round_=stage.round, answers=answers)
 
@@ -114,6 +128,7 @@ def test_a_member_declares_for_the_whole_round_at_once(stage: Stage, company: Co
 
 def test_every_pitch_needs_an_answer_and_a_conflict_a_reason(stage: Stage, company: Company) -> None:
     first, second = stage.submitted("First"), stage.submitted("Second")
+    unseal(stage)
     wrong: list[tuple[dict[int, ConflictAnswer], str, str]] = [
         ({first.pk: NONE}, "answer_missing", f"type-{second.pk}"),
         ({first.pk: NONE, second.pk: ConflictAnswer(RecusalType.OTHER, "hm")}, "reason_missing", f"reason-{second.pk}"),
@@ -129,6 +144,7 @@ def test_every_pitch_needs_an_answer_and_a_conflict_a_reason(stage: Stage, compa
 
 def test_only_members_declare_and_only_while_the_committee_is_at_work(stage: Stage, company: Company) -> None:
     pitch = stage.submitted()
+    unseal(stage)
     for stranger in (company.ana, company.hana, company.ivo, company.jo):
         with pytest.raises(NotAllowed):
             services.declaration_make(actor=stranger, round_=stage.round, answers={pitch.pk: NONE})
@@ -156,16 +172,44 @@ def test_a_review_opens_only_after_the_declaration(stage: Stage, company: Compan
     assert Review.objects.get().reviewer == company.dee
 
 
-def test_a_pitch_that_comes_later_is_declared_about_as_well(stage: Stage, company: Company) -> None:
-    stage.submitted("First")
-    stage.declared(company.dee)
-    later = stage.submitted("Later")
+def test_while_the_round_is_sealed_there_is_nothing_to_declare_about(stage: Stage, company: Company) -> None:
+    pitch = stage.submitted("First")
 
-    assert list(undeclared(company.dee, stage.round)) == [later]
+    assert list(undeclared(company.dee, stage.round)) == []
+    with pytest.raises(Refused) as refused:
+        services.declaration_make(actor=company.dee, round_=stage.round, answers={pitch.pk: NONE})
+    assert refused.value.code == "not_in_round"
+    unseal(stage)
+    assert list(undeclared(company.dee, stage.round)) == [pitch]
+
+
+def test_in_a_fast_lane_a_pitch_that_comes_later_is_declared_about_as_well(stage: Stage, company: Company) -> None:
+    until = datetime.now(UTC) + timedelta(days=200)
+    round_ = services.round_create(
+        actor=company.gil,
+        name="Fast lane",
+        cap=usd("5000"),
+        calendar=Calendar.of_fast_lane(until, until + timedelta(days=14)),
+        starts_on=today(),
+        months=6,
+        rules=Rules(reserve_share=Decimal(0), fast_lane_limit=Decimal(2500)),
+    )
+    for member in stage.members:
+        services.seat_set(actor=company.gil, round_=round_, user=member, is_chair=member == company.gil)
+    services.round_open(actor=company.gil, round_=round_, reason="For small things")
+    lane = Stage(company, round_, stage.models, stage.members)
+    lane.now()
+    lane.submitted("First")
+    lane.declared(company.dee)
+
+    later = lane.submitted("Later")
+
+    assert list(undeclared(company.dee, lane.round)) == [later]
 
 
 def test_a_declaration_is_never_changed_but_made_anew(stage: Stage, company: Company) -> None:
     pitch = stage.submitted()
+    unseal(stage)
     stage.declared(company.dee)
     with pytest.raises(DatabaseError), transaction.atomic():
         DeclarationAnswer.objects.update(type="other", reason="Nobody will notice.")
@@ -183,6 +227,7 @@ def test_the_page_lists_every_pitch_once_and_what_a_rule_found(stage: Stage, com
     services.seat_set(actor=company.gil, round_=stage.round, user=company.cy)
     stage.submitted("Fraud graph", team=company.fraud, lead=company.cy)
     first, second = stage.submitted("First"), stage.submitted("Second")
+    unseal(stage)
     standing_forget(company.cy)
     cy, path = company.client(company.cy), f"/admin/pitches/round/{stage.round.pk}/declare/"
 
@@ -218,6 +263,7 @@ def test_the_page_asks_as_many_queries_for_three_pitches_as_for_one(stage: Stage
 
 def test_where_the_chair_has_a_conflict_another_member_judges(stage: Stage, company: Company) -> None:
     pitch, other = stage.submitted("His"), stage.submitted("Another")
+    unseal(stage)
     own = services.recusal_declare(actor=company.gil, pitch=pitch, reason="I advised the team.")
     hers = services.recusal_declare(actor=company.dee, pitch=pitch, reason="I advised the team too.")
     elsewhere = services.recusal_declare(actor=company.dee, pitch=other, reason="I know its owner well.")
