@@ -9,7 +9,7 @@ from pitches.services import reminders_send
 from teams.models import Notification, User
 from teams.services import inbox_read
 from tests.cast import Company
-from tests.pitches.stage import Stage, calendar
+from tests.pitches.stage import Stage, calendar, content
 
 pytestmark = pytest.mark.django_db
 
@@ -106,13 +106,21 @@ def test_the_team_is_reminded_of_its_draft(stage: Stage, company: Company) -> No
 
 def test_the_team_is_reminded_to_answer_a_question(stage: Stage, company: Company) -> None:
     pitch = stage.submitted()
+    stage.to_review()
     services.pitch_return(actor=company.eli, pitch=pitch, note="How was it measured?")
 
     assert told(company.ana, stage.round.reviews_close_at - HOUR) == ["One day left: Claims triage"]
 
 
 def test_members_are_reminded_to_declare_and_the_chair_to_screen(stage: Stage, company: Company) -> None:
-    stage.submitted()
+    pitch = stage.submitted()
+    # While it is sealed nobody can do anything about it.
+    assert told(company.gil, stage.round.submissions_close_at - HOUR) == []
+    assert told(company.gil, stage.round.reviews_close_at - HOUR) == []
+    services.review_start(actor=company.gil, round_=stage.round)
+    services.pitch_return(actor=company.eli, pitch=pitch, note="How was it measured?")
+    services.pitch_submit(actor=company.ana, pitch=pitch, content=content(company.kim))
+    stage.now()
 
     at = stage.round.reviews_close_at - HOUR
     assert told(company.gil, at) == [
