@@ -15,9 +15,7 @@ from pitches.selectors.rounds import rounds_seated
 from pitches.transitions import DECISIONS_PUBLIC
 from teams.selectors import Person
 
-SEALED_VERBS = frozenset(
-    {"pitch.decide", "pitch.override_propose", "pitch.override_sign", "pitch.override_withdraw"}
-)
+SEALED_VERBS = frozenset({"pitch.decide", "pitch.override_propose", "pitch.override_sign", "pitch.override_withdraw"})
 """Events of a pitch that say what the committee thinks of it."""
 BOARD_VERBS = frozenset({"round.board", "round.note"})
 """Events of a round that say what the committee tries out at the board; their details may name a pitch."""
