@@ -6,7 +6,7 @@ finds behind it.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import pytest
@@ -19,19 +19,24 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from ledger.models import Tier
 from pitches import services
-from pitches.models import Expertise, Offer, Outcome, Pitch, Recusal, Round
+from pitches.models import Aspect, Assignment, Expertise, Finding, Offer, Outcome, Pitch, Recusal, Round
+from pitches.selectors.assignments import loads_shown_to
+from pitches.selectors.board import board_of
 from pitches.services import Mark
 from teams.mail import outbox_send
 from teams.models import AuditEvent, Notification, Role, User, WebhookEvent
 from teams.services import role_grant, user_create
-from tests.pitches.stage import Stage, content
+from teams.withheld import events_open_to
+from tests.pitches.stage import ITEM, Stage, content
 
 pytestmark = pytest.mark.django_db
 
 WORDS = {
     "title": ("Nightjar",),
     "text": ("ptarmigan",),
-    "opinion": ("sandpiper",),
+    "file": ("avocet",),
+    "thread": ("curlew",),
+    "opinion": ("sandpiper", "whimbrel", "godwit"),
     "decision": ("dotterel", "2,345.67", "2345.67"),
     # What the others can still be awarded says what this one was.
     "rest": ("6,654.33", "6654.33"),
@@ -40,7 +45,7 @@ WORDS = {
 INSIDE = {"lead", "team", "head"}
 KEPT_OUT = {"declared", "rule", "chair", "finance_member"}
 JUDGES = {"member", "waived"}
-OUTSIDE = {"stranger", "admin", "superuser"}
+OUTSIDE = {"stranger", "admin", "superuser", "compliance"}
 READERS = {"finance", "auditor"}
 ROLES = INSIDE | KEPT_OUT | JUDGES | OUTSIDE | READERS
 COMMITTEE = KEPT_OUT | JUDGES
@@ -55,6 +60,8 @@ class House:
     pitch: Pitch
     other: Pitch
     people: dict[str, User]
+    sums: tuple[str, ...] = ()
+    """What both pitches cost together at the board, and what they leave, as pages and programs write it."""
     clients: dict[str, Client] = field(default_factory=dict)
 
     def client(self, role: str) -> Client:
@@ -66,27 +73,36 @@ class House:
         """Return which of the planted words somebody finds at an address."""
         answer = self.client(role).get(path)
         said = answer.getvalue().decode(errors="replace")
-        return {name for name, words in WORDS.items() if any(word in said for word in words)}
+        return {name for name, words in self.planted().items() if any(word in said for word in words)}
+
+    def planted(self) -> dict[str, tuple[str, ...]]:
+        return {**WORDS, "sums": self.sums}
 
     def found(self, path: str) -> dict[str, set[str]]:
         """Return by planted word who finds it at an address."""
         seen = {role: self.words(role, path) for role in sorted(ROLES)}
-        return {word: who for word in WORDS if (who := {role for role, words in seen.items() if word in words})}
+        return {
+            word: who for word in self.planted() if (who := {role for role, words in seen.items() if word in words})
+        }
 
 
 def house_of(stage: Stage) -> House:
     """Play a round up to its decisions; Eli is recused by rule, Gil who chairs, Dee and Lou declared, Fay is waived."""
     company = stage.company
-    mia = user_create(actor=company.system, email="mia@acorn.example", name="Mia Example")
+    una = user_create(actor=company.system, email="una@acorn.example", name="Una Example")
     sue = user_create(actor=company.system, email="sue@acorn.example", name="Sue Example")
     User.objects.filter(pk=sue.pk).update(is_superuser=True, is_staff=True)
     ned = user_create(actor=company.system, email="ned@acorn.example", name="Ned Example")
-    for user in (mia, ned, company.lou):
+    for user in (una, ned, company.lou):
         role_grant(actor=company.system, user=user, role=Role.COMMITTEE)
         services.seat_set(actor=company.gil, round_=stage.round, user=user)
         stage.members.append(user)
     pitch = stage.pitch("Nightjar")
-    said = content(company.eli, title="Nightjar", problem="The ptarmigan problem.")
+    services.attachment_add(
+        actor=company.ana, pitch=pitch, name="avocet.csv", declared="text/csv", content=b"bird,count\navocet,7\n"
+    )
+    asked = replace(ITEM, calls_target=101_000)  # 2,424 dollars; the other pitch asks for 2,400
+    said = content(company.eli, title="Nightjar", problem="The ptarmigan problem.", items=(asked,))
     services.pitch_submit(actor=company.ana, pitch=pitch, content=said)
     pitch.refresh_from_db()
     other = stage.submitted("Lapwing")
@@ -96,14 +112,16 @@ def house_of(stage: Stage) -> House:
         services.recusal_declare(actor=member, pitch=pitch, reason="I built its pilot.")
     stage.to_review()
     marks = {pk: Mark(7, "A sandpiper of a plan.") for pk in stage.marks()}
-    services.review_submit(actor=mia, pitch=pitch, revision_number=1, marks=marks, expertise=Expertise.EXPERT)
+    services.review_submit(actor=una, pitch=pitch, revision_number=1, marks=marks, expertise=Expertise.EXPERT)
+    services.question_ask(actor=una, pitch=pitch, body="Does the curlew count?")
+    services.remark_add(actor=una, pitch=pitch, body="The godwit convinced me.")
     stage.to_vote()
-    for member in (mia, ned, company.fay):
+    for member in (una, ned, company.fay):
         stage.vote(member, pitch)
-    for member in (mia, company.gil, company.dee, company.eli):
+    for member in (una, company.gil, company.dee, company.eli):
         stage.vote(member, other)
     services.voting_close(actor=company.gil, round_=stage.round)
-    stage.now()
+    services.board_note(actor=una, round_=stage.now(), text="It goes to the whimbrel first.", pitch=pitch)
     people = {
         "lead": company.ana,
         "team": company.bo,
@@ -113,18 +131,25 @@ def house_of(stage: Stage) -> House:
         "rule": company.eli,
         "waived": company.fay,
         "chair": company.gil,
-        "member": mia,
+        "member": una,
         "finance": company.hana,
         "finance_member": company.lou,
         "auditor": company.jo,
         "admin": company.ivo,
+        "compliance": company.mia,
         "superuser": User.objects.get(pk=sue.pk),
     }
-    return House(stage, pitch, other, people)
+    return House(stage, pitch, other, people, sums_of(una, stage.round))
+
+
+def sums_of(member: User, round_: Round) -> tuple[str, ...]:
+    board = board_of(member, round_)
+    assert board.left is not None
+    return tuple(said for sum_ in (board.cost, board.left) for said in (f"{sum_:,.2f}", f"{sum_:.2f}"))
 
 
 def decide(house: House) -> None:
-    """Let Mia decide in the chair's place."""
+    """Let Una decide in the chair's place."""
     services.decision_set(
         actor=house.people["member"],
         pitch=house.pitch,
@@ -153,12 +178,18 @@ ROUND, PITCH = "/admin/pitches/round/{round}/", "/admin/pitches/round/pitch/{pit
 # Those who are kept out read the title where they are told that they are, and nowhere else.
 BOARD: Found = {"title": COMMITTEE | {"auditor"}}
 TEXT = INSIDE | JUDGES | READERS
-PAGE: Found = {"title": TEXT, "text": TEXT}
+PAGE: Found = {"title": TEXT, "text": TEXT, "file": TEXT}
+# The notice of a question, to who answers for the pitch; what came in sealed was told to the committee by number.
+ASKED: Found = {"title": {"lead"}, "thread": {"lead"}}
+IN_THREAD = {"lead", "team"} | JUDGES | READERS
+THREAD: Found = {"title": IN_THREAD, "thread": IN_THREAD}
+ON_BOARD: Found = {"title": COMMITTEE, "opinion": JUDGES, "sums": JUDGES}
+MINUTES: Found = {"title": JUDGES, "opinion": JUDGES, "decision": JUDGES}
 NOTHING: Found = {}
 
 DOORS: dict[str, Door] = {
-    "home": Door("/", {"title": JUDGES}),
-    "teams:inbox": Door("/inbox/", {"title": JUDGES}),
+    "home": Door("/", ASKED),
+    "teams:inbox": Door("/inbox/", ASKED),
     "pitches:rounds": Door("/rounds/"),
     "pitches:round": Door("/rounds/{round}/", {"title": {"lead", "team"}}),
     "pitches:receipts": Door("/rounds/{round}/receipts/", {"title": JUDGES | {"auditor"}}),
@@ -168,10 +199,64 @@ DOORS: dict[str, Door] = {
     "pitches:edit": Door("/pitches/{pitch}/edit/", {"title": set()}),
     "pitches:revision": Door("/pitches/{pitch}/revisions/1/", PAGE),
     "pitches:offer": Door("/pitches/{pitch}/offer/"),
+    "pitches:calendar": Door("/rounds/calendar/"),
+    "pitches:calendar_file": Door("/rounds/calendar.ics"),
+    "pitches:results": Door("/rounds/{round}/results/"),
+    "pitches:results_csv": Door("/rounds/{round}/results.csv"),
+    "pitches:results_json": Door("/rounds/{round}/results.json"),
+    "pitches:claims": Door("/rounds/claims/"),
+    "pitches:claims_csv": Door("/rounds/claims.csv"),
+    "pitches:claim_new": Door("/rounds/claims/new/"),
+    "pitches:sealed": Door("/rounds/{round}/sealed/"),
+    "pitches:screening_queue": Door("/screening/"),
+    "pitches:screening": Door("/screening/{pitch}/"),
+    "pitches:items_template": Door("/pitches/{pitch}/items/template.csv"),
+    "pitches:attachments": Door("/pitches/{pitch}/attachments/"),
+    "pitches:attachment": Door("/pitches/{pitch}/attachments/{file}/", {"file": TEXT}),
+    "pitches:questions": Door("/pitches/{pitch}/questions/", THREAD),
+    "pitches:similar": Door("/pitches/{other}/similar/"),
+    "pitches:pitches searched": Door("/pitches/?all&q=problem", {"title": TEXT, "text": TEXT}),
+    "pitches:api_calendar": Door("/api/v1/rounds/calendar.ics"),
+    "pitches:api_sealed": Door("/api/v1/rounds/{round}/sealed/"),
+    "pitches:api_assignments": Door("/api/v1/rounds/{round}/assignments/"),
+    "pitches:api_lane_decisions": Door("/api/v1/rounds/{round}/lane-decisions/"),
+    "pitches:api_screening": Door("/api/v1/screening/"),
+    "pitches:api_remarks": Door("/api/v1/pitches/{pitch}/remarks/", {"opinion": JUDGES}),
+    "pitches:api_board": Door("/api/v1/rounds/{round}/board/", {"title": COMMITTEE, "sums": JUDGES}),
+    "pitches:api_minutes": Door("/api/v1/rounds/{round}/minutes/", MINUTES),
+    "pitches:api_search": Door("/api/v1/pitches/search/?q=problem", {"title": TEXT, "text": TEXT}),
+    "pitches:api_similar": Door("/api/v1/pitches/{other}/similar/", {"title": TEXT, "text": TEXT}),
+    "pitches:api_questions": Door(
+        "/api/v1/pitches/{pitch}/questions/", {"thread": {"lead", "team"} | JUDGES | READERS}
+    ),
+    "pitches:api_attachments": Door("/api/v1/pitches/{pitch}/attachments/", {"file": TEXT}),
+    "pitches:api_attachment": Door("/api/v1/pitches/{pitch}/attachments/{file}/", {"file": TEXT}),
+    "pitches:api_offers": Door("/api/v1/offers/"),
+    "pitches:api_offer": Door("/api/v1/offers/1/"),
+    "admin:teams_auditevent_changelist of the board": Door("/admin/teams/auditevent/?q=round.note"),
+    "admin:pitches_round_questions": Door(ROUND + "questions/"),
+    "admin:pitches_round_edit": Door(ROUND + "edit/"),
+    "admin:pitches_round_clone": Door(ROUND + "clone/"),
+    "admin:pitches_round_assignments": Door(ROUND + "assignments/", {"title": JUDGES | {"auditor"}}),
+    # Every member may run the choice: it says nothing, and decides nothing until it is adopted.
+    "admin:pitches_round_choose": Door(ROUND + "choose/"),
+    "admin:pitches_round_lane": Door(ROUND + "lane/"),
+    "admin:pitches_pitch_lane": Door(PITCH + "lane/"),
+    "admin:pitches_round_board": Door(ROUND + "board/", ON_BOARD),
+    "admin:pitches_round_board_live": Door(ROUND + "board/live/?stamp=0", ON_BOARD),
+    "admin:pitches_round_board_prices": Door(ROUND + "board/prices/?p={pitch}&p={other}"),
+    "admin:pitches_round_board_compare": Door(ROUND + "board/compare/"),
+    "admin:pitches_round_board_curve": Door(ROUND + "board/curve/"),
+    "admin:pitches_round_board_csv": Door(ROUND + "board/curve.csv"),
+    "admin:pitches_round_minutes": Door(ROUND + "minutes/", MINUTES),
+    "admin:pitches_round_minutes_csv": Door(ROUND + "minutes.csv", MINUTES),
+    "admin:pitches_round_offers": Door(ROUND + "offers/"),
+    "admin:pitches_pitch_offer": Door(PITCH + "offer/"),
+    "admin:pitches_pitch_override": Door(PITCH + "override/", {"title": JUDGES}),
     "pitches:api_rounds": Door("/api/v1/rounds/"),
     "pitches:api_round": Door("/api/v1/rounds/{round}/"),
     "pitches:api_pitches": Door("/api/v1/pitches/", {"title": TEXT}),
-    "pitches:api_pitch": Door("/api/v1/pitches/{pitch}/", PAGE),
+    "pitches:api_pitch": Door("/api/v1/pitches/{pitch}/", {"title": TEXT, "text": TEXT}),
     "admin:index": Door("/admin/"),
     "admin:search": Door("/admin/search/?s=nightjar&extended=1"),
     "admin:app_list": Door("/admin/pitches/"),
@@ -191,7 +276,7 @@ DOORS: dict[str, Door] = {
     "admin:pitches_round_declare": Door(ROUND + "declare/", {"title": COMMITTEE}),
     "admin:pitches_round_ballot": Door(ROUND + "ballot/", {"title": COMMITTEE}),
     "admin:pitches_round_decide": Door(ROUND + "decide/", {"title": COMMITTEE, "decision": JUDGES, "rest": JUDGES}),
-    "admin:pitches_pitch_read": Door(PITCH, {"title": JUDGES, "text": JUDGES, "opinion": JUDGES}),
+    "admin:pitches_pitch_read": Door(PITCH, dict.fromkeys(("title", "text", "file", "thread", "opinion"), JUDGES)),
     "admin:pitches_pitch_decide": Door(PITCH + "decide/", {"title": JUDGES, "decision": JUDGES}),
     "admin:pitches_pitch_decide of another": Door("/admin/pitches/round/pitch/{other}/decide/", {"rest": JUDGES}),
     "ledger:report award-register": Door("/ledger/reports/award-register/"),
@@ -205,6 +290,44 @@ POSTS = {
     "pitches:offer_accept": "/pitches/{pitch}/offer/accept/",
     "pitches:offer_decline": "/pitches/{pitch}/offer/decline/",
     "pitches:api_submit": "/api/v1/pitches/{pitch}/submit/",
+    "pitches:peek": "/pitches/{pitch}/peek/",
+    "pitches:items_import": "/pitches/{pitch}/items/import/",
+    "pitches:estimate": "/pitches/{pitch}/items/estimate/",
+    "pitches:from_key": "/pitches/{pitch}/items/from-key/",
+    "pitches:screening": "/screening/{pitch}/",
+    "pitches:claim_new": "/rounds/claims/new/",
+    "pitches:offer_counter": "/pitches/{pitch}/offer/counter/",
+    "pitches:counter_withdraw": "/pitches/{pitch}/offer/counter/1/withdraw/",
+    "pitches:attachments": "/pitches/{pitch}/attachments/",
+    "pitches:attachment_remove": "/pitches/{pitch}/attachments/{file}/remove/",
+    "pitches:questions": "/pitches/{pitch}/questions/",
+    "pitches:api_rounds": "/api/v1/rounds/",
+    "pitches:api_clone": "/api/v1/rounds/{round}/clone/",
+    "pitches:api_close_lane": "/api/v1/rounds/{round}/close-lane/",
+    "pitches:api_peek": "/api/v1/pitches/{pitch}/peek/",
+    "pitches:api_screenings": "/api/v1/pitches/{pitch}/screenings/",
+    "pitches:api_rule_out": "/api/v1/pitches/{pitch}/rule-out/",
+    "pitches:api_remarks": "/api/v1/pitches/{pitch}/remarks/",
+    "pitches:api_lane_decision": "/api/v1/pitches/{pitch}/lane-decision/",
+    "pitches:api_board_moves": "/api/v1/rounds/{round}/board/moves/",
+    "pitches:api_copy": "/api/v1/pitches/{pitch}/copy/",
+    "pitches:api_questions": "/api/v1/pitches/{pitch}/questions/",
+    "pitches:api_attachments": "/api/v1/pitches/{pitch}/attachments/",
+    "pitches:api_offer_accept": "/api/v1/offers/1/accept/",
+    "pitches:api_offer_decline": "/api/v1/offers/1/decline/",
+    "pitches:api_offer_counter": "/api/v1/offers/1/counter/",
+    "pitches:api_counter_answer": "/api/v1/offers/1/answer/",
+    "admin:pitches_round_board_move": ROUND + "board/move/",
+    "admin:pitches_round_board_note": ROUND + "board/note/",
+    "admin:pitches_pitch_remark": PITCH + "remark/",
+    "admin:pitches_pitch_rule_out": PITCH + "rule-out/",
+    "admin:pitches_pitch_lane": PITCH + "lane/",
+    "admin:pitches_pitch_offer": PITCH + "offer/",
+    "admin:pitches_waitlist_raise": PITCH + "waitlist-raise/",
+    "admin:pitches_round_adopt": ROUND + "adopt/",
+    "admin:pitches_pitch_override": PITCH + "override/",
+    "admin:pitches_override_sign": "/admin/pitches/round/override/1/sign/",
+    "admin:pitches_override_withdraw": "/admin/pitches/round/override/1/withdraw/",
     "admin:pitches_round_step": ROUND + "step/cancel/",
     "admin:pitches_seat_remove": ROUND + "committee/1/remove/",
     "admin:pitches_recusal_judge": ROUND + "conflicts/{recusal}/",
@@ -288,7 +411,9 @@ def test_no_address_is_forgotten() -> None:
 
 def at(path: str, house: House) -> str:
     recusal = Recusal.objects.get(pitch=house.pitch, member=house.people["declared"])
-    return path.format(round=house.stage.round.pk, pitch=house.pitch.pk, other=house.other.pk, recusal=recusal.pk)
+    file = house.pitch.attachments.get()
+    pitches = {"pitch": house.pitch.pk, "other": house.other.pk, "file": file.pk}
+    return path.format(round=house.stage.round.pk, recusal=recusal.pk, **pitches)
 
 
 def test_everybody_finds_what_is_theirs_to_see_and_nothing_else(house: House) -> None:
@@ -309,6 +434,25 @@ def test_whoever_is_kept_out_changes_nothing(house: House) -> None:
         f"{house.pitch.pk}-choice": "no",
         f"{house.pitch.pk}-score": "1",
         "conflict_type": "other",
+        # What programs send: whole, so that a refusal is about who sends it.
+        "name": "Q9",
+        "cap": "1000",
+        "submissions_close_at": "2099-01-10T18:00:00Z",
+        "reviews_close_at": "2099-01-17T18:00:00Z",
+        "voting_closes_at": "2099-01-24T18:00:00Z",
+        "answers_due_at": "2099-01-31T18:00:00Z",
+        "starts_on": "2099-02-01",
+        "months": "3",
+        "aspect": "estimate",
+        "finding": "infeasible",
+        "revision": "1",
+        "body": "Please change all of it.",
+        "message": "Please change all of it.",
+        "counter": "1",
+        "answer": "accept",
+        "lines": {},
+        "kind": "note",
+        "text": "It goes to the others.",
     }
     before = AuditEvent.objects.count()
 
@@ -331,7 +475,7 @@ def test_no_notice_about_it_goes_to_whoever_is_kept_out(house: House) -> None:
 
     told = Notification.objects.filter(title__contains="Nightjar", created_at__gt=offer.created_at)
     titles = Notification.objects.filter(title__contains="declined the offer").values_list("user", flat=True)
-    assert {User.objects.get(pk=pk).name for pk in titles} == {"Mia Example", "Ned Example", "Fay Example"}
+    assert {User.objects.get(pk=pk).name for pk in titles} == {"Una Example", "Ned Example", "Fay Example"}
     kept_out = {house.people[role].pk for role in KEPT_OUT}
     assert not told.filter(user__in=kept_out).exists()
 
@@ -341,6 +485,43 @@ def undecided_declined(house: House) -> Round:
         actor=house.people["chair"], pitch=house.other, outcome=Outcome.DECLINE, reason="Not this time, sorry."
     )
     return house.stage.now()
+
+
+def test_what_is_noted_at_the_board_is_in_nobodys_history_but_the_members(house: House) -> None:
+    noted = AuditEvent.objects.filter(verb="round.note")
+
+    assert {role for role in ROLES if events_open_to(house.people[role], noted).exists()} == JUDGES
+
+
+def test_what_reviewers_are_asked_for_is_counted_without_what_is_closed(house: House) -> None:
+    def asked(role: str) -> int:
+        return sum(load.asked for load in loads_shown_to(house.people[role], house.stage.round))
+
+    of_both = Assignment.objects.filter(pitch__round=house.stage.round, ended_at=None).count()
+    of_other = Assignment.objects.filter(pitch=house.other, ended_at=None).count()
+    assert of_both > of_other > 0
+    assert {role: asked(role) for role in JUDGES | KEPT_OUT} == {
+        **dict.fromkeys(JUDGES, of_both),
+        **dict.fromkeys(KEPT_OUT, of_other),
+    }
+
+
+def test_what_a_screening_found_is_told_in_the_place_of_a_chair_who_is_kept_out(stage: Stage) -> None:
+    company, pitch = stage.company, stage.submitted("Nightjar")
+    stage.to_review()
+    services.recusal_declare(actor=company.gil, pitch=pitch, reason="I built its pilot.")
+
+    services.screening_record(
+        actor=company.ivo,
+        pitch=pitch,
+        revision_number=1,
+        aspect=Aspect.ESTIMATE,
+        finding=Finding.INFEASIBLE,
+        reason="No model takes texts as long as these.",
+    )
+
+    told = Notification.objects.filter(title__startswith="Nightjar: ")
+    assert {line.user for line in told} == {company.dee, company.eli, company.fay}
 
 
 def test_what_stops_a_publication_is_not_said_by_name_to_whoever_is_kept_out(stage: Stage) -> None:
