@@ -18,6 +18,7 @@ from django.test.client import MULTIPART_CONTENT
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from ledger.models import Tier
+from ledger.money import plain
 from pitches import services
 from pitches.models import Aspect, Assignment, Expertise, Finding, Offer, Outcome, Pitch, Recusal, Round
 from pitches.selectors.assignments import loads_shown_to
@@ -145,7 +146,8 @@ def house_of(stage: Stage) -> House:
 def sums_of(member: User, round_: Round) -> tuple[str, ...]:
     board = board_of(member, round_)
     assert board.left is not None
-    return tuple(said for sum_ in (board.cost, board.left) for said in (f"{sum_:,.2f}", f"{sum_:.2f}"))
+    forms = (f"{sum_:,.2f}" for sum_ in (board.cost, board.left))
+    return (*forms, f'"cost":"{plain(board.cost)}"', f'"left":"{plain(board.left)}"')
 
 
 def decide(house: House) -> None:
@@ -217,6 +219,8 @@ DOORS: dict[str, Door] = {
     "pitches:similar": Door("/pitches/{other}/similar/"),
     "pitches:pitches searched": Door("/pitches/?all&q=problem", {"title": TEXT, "text": TEXT}),
     "pitches:api_calendar": Door("/api/v1/rounds/calendar.ics"),
+    # Another round is prepared by finance, the chair and superusers: it says nothing of any pitch.
+    "pitches:api_clone": Door("/api/v1/rounds/{round}/clone/"),
     "pitches:api_sealed": Door("/api/v1/rounds/{round}/sealed/"),
     "pitches:api_assignments": Door("/api/v1/rounds/{round}/assignments/"),
     "pitches:api_lane_decisions": Door("/api/v1/rounds/{round}/lane-decisions/"),
@@ -301,8 +305,6 @@ POSTS = {
     "pitches:attachments": "/pitches/{pitch}/attachments/",
     "pitches:attachment_remove": "/pitches/{pitch}/attachments/{file}/remove/",
     "pitches:questions": "/pitches/{pitch}/questions/",
-    "pitches:api_rounds": "/api/v1/rounds/",
-    "pitches:api_clone": "/api/v1/rounds/{round}/clone/",
     "pitches:api_close_lane": "/api/v1/rounds/{round}/close-lane/",
     "pitches:api_peek": "/api/v1/pitches/{pitch}/peek/",
     "pitches:api_screenings": "/api/v1/pitches/{pitch}/screenings/",
