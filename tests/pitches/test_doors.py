@@ -454,6 +454,8 @@ def test_whoever_is_kept_out_changes_nothing(house: House) -> None:
         "answer": "accept",
         "lines": {},
         "kind": "note",
+        # A move about the pitch: the cap is every member's to move, and says nothing of one pitch.
+        "move": f"force_in:{house.pitch.pk}",
         "text": "It goes to the others.",
     }
     before = AuditEvent.objects.count()
