@@ -268,7 +268,7 @@ class Scope(models.TextChoices):
     LEDGER_READ = "ledger:read", "Read accounts, entries, balances and usage"
     REPORTS_READ = "reports:read", "Read reports"
     PITCHES_READ = "pitches:read", "Read rounds and pitches"
-    PITCHES_WRITE = "pitches:write", "Submit pitches"
+    PITCHES_WRITE = "pitches:write", "Submit pitches and answer offers"
     COMMITTEE_READ = "committee:read", "Read the committee's work and the choice"
     COMMITTEE_WRITE = "committee:write", "Declare, review, vote, choose and decide"
 

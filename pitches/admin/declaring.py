@@ -6,7 +6,8 @@ from django.shortcuts import redirect
 
 from pitches import services
 from pitches.admin.pages import page, round_or_404
-from pitches.forms.declaration import DeclarationForm
+from pitches.forms.declaration import NONE, DeclarationForm
+from pitches.models import Pitch
 from pitches.selectors.conflicts import answers_of, declarable, recusals_standing
 from pitches.transitions import COMMITTEE_AT_WORK
 from teams.access import UserRequest
@@ -16,12 +17,23 @@ from teams.forms import form_refuse, form_status
 DESK = "admin:pitches_round_desk"
 
 
+def _said(request: UserRequest, pitches: list[Pitch]) -> dict[str, str] | None:
+    """Return what was said; with the button for the rest, no conflict about every pitch that was left blank."""
+    if request.method != "POST":
+        return None
+    said = request.POST.dict()
+    if "rest" in said:
+        said |= {name: NONE for pitch in pitches if not said.get(name := f"type-{pitch.pk}")}
+    return said
+
+
 def declare(request: UserRequest, pk: int) -> HttpResponse:
     """Show every pitch with one choice each; keep what the member says."""
     round_ = round_or_404(request, pk, "pitches.sit_round")
     is_open = round_.state in COMMITTEE_AT_WORK
     answers = answers_of(request.user, round_)
-    form = DeclarationForm(request.POST or None, pitches=list(declarable(request.user, round_)), answers=answers)
+    pitches = list(declarable(request.user, round_))
+    form = DeclarationForm(_said(request, pitches), pitches=pitches, answers=answers)
     if request.method == "POST" and form.is_valid():
         try:
             services.declaration_make(actor=request.user, round_=round_, answers=form.answers())

@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='apitoken',
             name='scopes',
-            field=django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('ledger:read', 'Read accounts, entries, balances and usage'), ('reports:read', 'Read reports'), ('pitches:read', 'Read rounds and pitches'), ('pitches:write', 'Submit pitches'), ('committee:read', "Read the committee's work and the choice"), ('committee:write', 'Declare, review, vote, choose and decide')], max_length=20), size=None),
+            field=django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('ledger:read', 'Read accounts, entries, balances and usage'), ('reports:read', 'Read reports'), ('pitches:read', 'Read rounds and pitches'), ('pitches:write', 'Submit pitches and answer offers'), ('committee:read', "Read the committee's work and the choice"), ('committee:write', 'Declare, review, vote, choose and decide')], max_length=20), size=None),
         ),
         migrations.AddConstraint(
             model_name='apitoken',

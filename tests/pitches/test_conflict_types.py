@@ -222,6 +222,20 @@ def test_a_declaration_is_never_changed_but_made_anew(stage: Stage, company: Com
     assert is_conflicted(company.dee, pitch)
 
 
+def test_one_button_says_of_all_that_is_left_blank_that_there_is_no_conflict(stage: Stage, company: Company) -> None:
+    first, second, third = stage.submitted("First"), stage.submitted("Second"), stage.submitted("Third")
+    unseal(stage)
+    dee, path = company.client(company.dee), f"/admin/pitches/round/{stage.round.pk}/declare/"
+    said = {f"type-{second.pk}": "financial", f"reason-{second.pk}": MONEY.reason}
+
+    assert dee.post(path, said).status_code == 422
+    assert dee.post(path, said | {"rest": "none"}).status_code == 302
+
+    kept = DeclarationAnswer.objects.order_by("pitch_id").values_list("pitch_id", "type")
+    assert list(kept) == [(first.pk, ""), (second.pk, "financial"), (third.pk, "")]
+    assert list(undeclared(company.dee, stage.round)) == []
+
+
 def test_the_page_lists_every_pitch_once_and_what_a_rule_found(stage: Stage, company: Company) -> None:
     role_grant(actor=company.system, user=company.cy, role=Role.COMMITTEE)
     services.seat_set(actor=company.gil, round_=stage.round, user=company.cy)
