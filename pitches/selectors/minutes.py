@@ -122,12 +122,17 @@ def _told(
         details: dict[str, Any] = {**event.details, "hidden": hidden, "people": people, "outcomes": outcomes}
         if event.object_type == "pitches.round":
             kind, words = ROUND_WORDS[event.verb]
-            yield Entry(event.at, event.pk, event.actor.name, kind, _sentence(words(details), event.reason))
+            reason = "" if event.verb in STEPS else event.reason
+            yield Entry(event.at, event.pk, event.actor.name, kind, _sentence(words(details), reason))
         elif event.pk not in by_adoption:
             pitch = int(event.object_id)
             kind, words = PITCH_WORDS[event.verb]
             text = words(details | {"title": titles[pitch], "own": event.actor.email == details.get("member")})
             yield Entry(event.at, event.pk, event.actor.name, kind, _sentence(text, event.reason), pitch)
+
+
+STEPS = frozenset({"round.review", "round.vote", "round.decide", "round.publish"})
+"""Their reason is the step itself, which the sentence says."""
 
 
 def _by_adoption(events: Sequence[AuditEvent]) -> set[int]:

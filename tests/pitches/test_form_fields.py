@@ -162,7 +162,7 @@ def test_a_member_who_applies_too_is_recused(stage: Stage, company: Company) -> 
 
     recusal = Recusal.objects.get(pitch=pitch, member=company.dee)
 
-    assert recusal.reason == "Dee Example applies together with the team."
+    assert recusal.reason == "Dee Example applies with the team."
     with pytest.raises(NotAllowed):
         services.pitch_return(actor=company.dee, pitch=pitch, note="What is the baseline?")
 
