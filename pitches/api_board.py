@@ -22,7 +22,7 @@ from teams.errors import WrongState
 from teams.models import Scope, User
 
 
-class OfferSerializer(serializers.Serializer[Any]):
+class BoardOfferSerializer(serializers.Serializer[Any]):
     """One offer of a pitch; amounts in USD. `clears` says whether it reaches the hurdle."""
 
     name = serializers.CharField()
@@ -51,7 +51,7 @@ class BoardRowSerializer(serializers.Serializer[Any]):
     disagreement = serializers.DecimalField(3, 1, allow_null=True)
     cost = AmountField(allow_null=True)
     worth = AmountField(allow_null=True)
-    offers = OfferSerializer(many=True)
+    offers = BoardOfferSerializer(many=True)
     reason = serializers.CharField(source="code")
     why = serializers.CharField()
 
