@@ -6,4 +6,4 @@ class MarketplaceConfig(AppConfig):
 
     def ready(self) -> None:
         """Let tasks that any process sends go to our broker."""
-        from marketplace import celery  # noqa: F401
+        from marketplace import celery  # noqa: F401 - its import makes it the current one

@@ -18,13 +18,14 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.settings")
 pages: Application = cast(Any, get_asgi_application())  # its types want a dict where servers give a mapping
 
-from django.conf import settings  # noqa: E402
+from django.conf import settings  # noqa: E402 - Django is set up above
 
-from allocations.gateway.app import application as gateway  # noqa: E402
-from allocations.sandbox.app import application as sandbox  # noqa: E402
+from allocations.gateway.app import application as gateway  # noqa: E402 - needs it
+from allocations.sandbox.app import application as sandbox  # noqa: E402 - needs it
 
 METERING = "/api/v1/metering/"
 ATTACHMENTS = re.compile(r"/(?:api/v1/)?pitches/\d+/attachments/")
+FEED_FILES = "/ledger/reconciliation/import/"
 health = Health(gateway.operation.fault)
 
 
@@ -51,10 +52,12 @@ def most_bytes(path: str) -> int:
     """Return how large a request's body may be.
 
     A call from outside may bring the provider's request along, which is as large as the gateway allows; a file of a
-    pitch may be somewhat too large, so that the page can say so.
+    pitch, or of a provider's figures, may be somewhat too large, so that the page can say so.
     """
     if path.startswith(METERING):
         return settings.GATEWAY_REQUEST_BYTES
+    if path == FEED_FILES:
+        return settings.FEED_FILE_REQUEST_BYTES
     return settings.ATTACHMENT_REQUEST_BYTES if ATTACHMENTS.fullmatch(path) else settings.PAGE_REQUEST_BYTES
 
 

@@ -36,6 +36,7 @@ app.conf.beat_schedule = {
     "webhooks": {"task": "teams.tasks.send_webhooks", "schedule": 5.0, "options": {"expires": 5}},
     "reviews": {"task": "pitches.tasks.start_reviews", "schedule": 60.0, "options": {"expires": 60}},
     "offers": {"task": "pitches.tasks.expire_offers", "schedule": 60.0, "options": {"expires": 60}},
+    "choices": {"task": "pitches.tasks.make_choices", "schedule": 2.0, "options": {"expires": 2}},
     "rounds": {
         "task": "pitches.tasks.prepare_rounds",
         "schedule": crontab(minute="15"),
@@ -47,6 +48,10 @@ app.conf.beat_schedule = {
         "options": {"expires": 3600},
     },
     "usage": {"task": "ledger.tasks.post_usage", "schedule": crontab(minute="5"), "options": {"expires": 3600}},
+    # After the hourly posting, so that both sides of the latest days are in.
+    "feeds": {"task": "ledger.tasks.fetch_feeds", "schedule": crontab(minute="35"), "options": {"expires": 3600}},
+    "stale": {"task": "ledger.tasks.tell_stale", "schedule": crontab(minute="50"), "options": {"expires": 3600}},
+    "reread": {"task": "ledger.tasks.reread_feeds", "schedule": crontab(hour="3", minute="20"), "options": NIGHT},
     # The night, UTC: partitions ahead, then all that is open once more, then the proof of what came out.
     "partitions": {
         "task": "ledger.tasks.make_partitions",

@@ -58,7 +58,8 @@ def socket_folder(data_dir: Path) -> Path:
     folder = data_folder(data_dir)
     if len(os.fsencode(folder)) <= LONGEST_SOCKET_FOLDER:
         return folder
-    return Path("/tmp") / f"tank-{os.geteuid()}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"  # noqa: S108
+    name = f"tank-{os.geteuid()}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"
+    return Path("/tmp") / name  # noqa: S108 - made for its owner alone, and refused when it is somebody else's
 
 
 def url(data_dir: Path, *, user: str = OWNER, database: str = DATABASE) -> str:
@@ -222,7 +223,7 @@ def _server_user(folder: Path) -> tuple[int, int]:
     try:
         user = pwd.getpwnam(SERVER_USER)
     except KeyError:
-        subprocess.run(["useradd", "--system", SERVER_USER], check=True, capture_output=True)  # noqa: S607
+        subprocess.run(["useradd", "--system", SERVER_USER], check=True, capture_output=True)  # noqa: S607 - root's PATH
         user = pwd.getpwnam(SERVER_USER)
     return user.pw_uid, user.pw_gid
 

@@ -11,6 +11,7 @@ from allocations.selectors.unsettled import unsettled_count
 from ledger.reports.base import visible_to
 from ledger.selectors.desk import corrections_waiting_count
 from ledger.selectors.invoices import invoices_waiting_count
+from ledger.selectors.reconciliation import lines_to_decide_count
 from teams.models import User
 from teams.selectors import mails_failed_count, unread_count
 
@@ -97,6 +98,7 @@ def _finance(user: User, link: Any) -> list[Link]:
         link("Budget", "ledger:budget"),
         link("Periods", "ledger:periods"),
         link("Corrections", "ledger:corrections", count=corrections_waiting_count()),
+        link("Reconciliation", "ledger:reconciliation", count=lines_to_decide_count()),
         link("Invoices", "ledger:invoices", count=invoices_waiting_count()),
         *reports,
         link("Unsettled holds", "allocations:unsettled", count=unsettled_count()),
@@ -110,9 +112,17 @@ def _platform(user: User, link: Any) -> list[Link]:
     failed = mails_failed_count()
     return [
         link("People", "teams:people"),
+        *_feeds(user, link),
         link("E-mail", "admin:teams_outgoingmail_changelist", count=failed),
         link("Admin", "admin:index"),
     ]
+
+
+def _feeds(user: User, link: Any) -> list[Link]:
+    """Return the feeds and the keys past Tank for those whose navigation has no reconciliation."""
+    if user.has_perm("ledger.view_ledger") or not user.has_perm("ledger.view_feed"):
+        return []
+    return [link("Feeds", "ledger:feeds"), link("Keys past Tank", "ledger:provider_keys")]
 
 
 def _link(path: str, title: str, name: str, *, exact: bool = False, count: int = 0) -> Link:

@@ -20,6 +20,7 @@ DATA_DIR = env.data_folder()
 TANK_URL = env.url("TANK_URL", f"http://127.0.0.1:{env.number('PORT', 8000, least=1, most=65_535)}")
 # Where gateways reach the sandbox provider that Tank serves itself.
 SANDBOX_URL = env.url("SANDBOX_URL", f"{TANK_URL}/sandbox")
+SANDBOX_IS_ELSEWHERE = bool(env.text("SANDBOX_URL"))
 _here = urlsplit(TANK_URL)
 # Tank itself speaks plain HTTP; https means that a proxy in front of it speaks TLS.
 IS_HTTPS = _here.scheme == "https"
@@ -45,6 +46,8 @@ X_FRAME_OPTIONS = "DENY"
 PAGE_REQUEST_BYTES = 2 * 1024 * 1024
 # A file of a pitch has at most 5 MB (pitches/attachments.py); one of up to this size is refused in words.
 ATTACHMENT_REQUEST_BYTES = 16 * 1024 * 1024
+# A file of a provider's figures has at most 100 MiB (ledger/services/feed_files.py); one larger is refused in words.
+FEED_FILE_REQUEST_BYTES = 110 * 1024 * 1024
 
 # --- Applications -----------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -369,3 +372,9 @@ GATEWAY_TRACES = env.choice("OTEL_TRACES_EXPORTER", "none", {"none", "otlp", "co
 BOARD_SECONDS = env.number("TANK_BOARD_MS", 150, least=0, most=60_000) / 1000
 # How long the sandbox provider thinks before it answers, in milliseconds; for load tests.
 SANDBOX_DELAY_MS = env.number("TANK_SANDBOX_DELAY_MS", 0, least=0, most=600_000)
+
+# --- Feeds of providers -----------------------------------------------------------------------
+# How long one may send nothing, how long a whole fetch may take, and the first wait before another try.
+FEED_READ_SECONDS = env.number("TANK_FEED_READ_SECONDS", 60, least=1, most=600)
+FEED_TOTAL_SECONDS = env.number("TANK_FEED_TOTAL_SECONDS", 900, least=1, most=86_400)
+FEED_BACKOFF_SECONDS = env.number("TANK_FEED_BACKOFF_MS", 1000, least=0, most=60_000) / 1000

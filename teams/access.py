@@ -12,6 +12,7 @@ from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
+from django_htmx.middleware import HtmxDetails
 
 from teams.errors import NotAllowed
 from teams.models import User
@@ -27,6 +28,7 @@ class UserRequest(HttpRequest):
     """A request of somebody who is logged in."""
 
     user: User
+    htmx: HtmxDetails
 
 
 def visible_or_404(user: Person, permission: str, obj: T) -> T:

@@ -26,7 +26,11 @@ class WrongState(Refused):
     code = "wrong_state"
 
 
-def require_reason(reason: str, message: str = "Give a reason.") -> None:
-    """Let a service go on only with a reason; raises Refused (reason_missing) with the message."""
-    if not reason.strip():
-        raise Refused(message, code="reason_missing", field="reason")
+SHORTEST_REASON = 10
+"""How many characters a reason has that other people decide by or have to live with."""
+
+
+def require_reason(reason: str, message: str = "Give a reason.", *, least: int = 1, field: str = "reason") -> None:
+    """Let a service go on only with a reason of `least` characters; raises Refused (reason_missing) otherwise."""
+    if len(reason.strip()) < least:
+        raise Refused(message, code="reason_missing", field=field)

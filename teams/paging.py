@@ -2,8 +2,9 @@
 
 from django.http import HttpRequest
 
+from teams.typed import whole_in
+
 
 def page_mark(request: HttpRequest, name: str = "before") -> int | None:
     """Return the mark that a page's link carries, None on the first page and for anything that is no number."""
-    value = request.GET.get(name, "")
-    return int(value) if value.isascii() and value.isdigit() and len(value) < 18 else None
+    return whole_in(request.GET.get(name, ""), None)

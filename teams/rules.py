@@ -97,7 +97,7 @@ oversees = is_finance | is_auditor | is_platform_admin
 
 def allow(permission: str, who: Predicate) -> None:
     """Give a permission to the people that a predicate names."""
-    permissions.add_rule(permission, who)  # type: ignore[no-untyped-call]
+    permissions.add_rule(permission, who)  # type: ignore[no-untyped-call]  # the package has no types
 
 
 allow("teams", is_platform_admin | is_auditor)

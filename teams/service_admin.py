@@ -36,7 +36,7 @@ class ServiceAdmin(ModelAdmin):  # type: ignore[misc]  # the package has no type
             with transaction.atomic():
                 answer: HttpResponse = show(request, object_id, form_url, extra_context)
         except Refused as refusal:
-            request.refusal = refusal  # type: ignore[attr-defined]
+            request.refusal = refusal  # type: ignore[attr-defined]  # for get_form below
             answer = show(request, object_id, form_url, extra_context)
         return answer
 
@@ -63,7 +63,7 @@ def _refused(form: type[forms.ModelForm[Any]], refusal: Refused) -> type[forms.M
     return refusing
 
 
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
+class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # the package has no types
     """An admin page on which nothing can be added, changed or deleted, whoever looks."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:

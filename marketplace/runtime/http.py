@@ -65,7 +65,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     # --- What the client sends ---------------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # TCP has no other
         """Expect the first request."""
         self._taking: asyncio.TimerHandle | None = None
         self._untaken = 0
