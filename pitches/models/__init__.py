@@ -6,7 +6,9 @@ What must hold across rows is kept by `pitches/sql/pitches.sql`.
 from pitches.models.asking import ChecklistItem, RoundQuestion
 from pitches.models.board import BoardForce, BoardMove, BoardState, MoveKind
 from pitches.models.choice import (
+    OPEN_RUNS,
     Adoption,
+    ChoiceRun,
     Force,
     OptionLine,
     OptionOrigin,
@@ -16,6 +18,7 @@ from pitches.models.choice import (
     ReasonCode,
     ResolvedClaim,
     Result,
+    RunState,
     Selection,
     SelectionKind,
 )
@@ -41,6 +44,7 @@ from pitches.models.round import CommitteeSeat, Criterion, Round, RoundKind
 from pitches.models.sealed import BallotKey, BallotReceipt
 
 __all__ = [
+    "OPEN_RUNS",
     "Adoption",
     "Aspect",
     "Assignment",
@@ -53,6 +57,7 @@ __all__ = [
     "BoardState",
     "ChecklistItem",
     "Choice",
+    "ChoiceRun",
     "CoApplicant",
     "CommitteeSeat",
     "Counter",
@@ -99,6 +104,7 @@ __all__ = [
     "Round",
     "RoundKind",
     "RoundQuestion",
+    "RunState",
     "Screening",
     "Selection",
     "SelectionKind",

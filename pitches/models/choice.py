@@ -149,6 +149,65 @@ class Selection(models.Model):
         return f"Choice {self.number} of {self.round}"
 
 
+class RunState(models.TextChoices):
+    """How far a choice is that was asked for."""
+
+    QUEUED = "queued", "Waiting"
+    RUNNING = "running", "Being computed"
+    DONE = "done", "Done"
+    FAILED = "failed", "Failed"
+
+
+OPEN_RUNS = (RunState.QUEUED, RunState.RUNNING)
+
+
+class ChoiceRun(models.Model):
+    """A choice that somebody asked for: computed in the background from the inputs as they stood then.
+
+    `done` of `total` pitches are explained. Who computes it holds an advisory lock of its id, which ends with the
+    process: a run that is being computed and whose lock is free has lost its worker.
+    """
+
+    round = models.ForeignKey(Round, models.PROTECT, related_name="choice_runs")
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    asked_at = models.DateTimeField(db_default=Now(), editable=False)
+    inputs_text = models.TextField()
+    inputs_sha256 = models.CharField(max_length=64)
+    state = models.CharField(max_length=7, choices=RunState, default=RunState.QUEUED)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    done = models.PositiveIntegerField(default=0)
+    total = models.PositiveIntegerField(default=0)
+    ended_at = models.DateTimeField(null=True)
+    error_code = models.CharField(max_length=40, blank=True)
+    error = models.TextField(blank=True)
+    selection = models.ForeignKey(Selection, models.PROTECT, null=True, related_name="runs")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["round"],
+                condition=Q(state__in=[state.value for state in OPEN_RUNS]),
+                name="choice_run_one_open",
+            ),
+            models.CheckConstraint(condition=Q(state__in=RunState.values), name="choice_run_state_known"),
+            models.CheckConstraint(condition=Q(done__lte=models.F("total")), name="choice_run_done_within_total"),
+            models.CheckConstraint(
+                condition=Q(state__in=["queued", "running"], ended_at=None, selection=None, error="", error_code="")
+                | Q(state="done", ended_at__isnull=False, selection__isnull=False, error="", error_code="")
+                | Q(state="failed", ended_at__isnull=False, selection=None) & ~Q(error="") & ~Q(error_code=""),
+                name="choice_run_ends_with_a_choice_or_an_error",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Choice asked for at {self.asked_at} for {self.round}"
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether it has not ended."""
+        return self.state in OPEN_RUNS
+
+
 class Adoption(models.Model):
     """That decisions were made from a final selection, by whom; the latest one counts."""
 

@@ -45,7 +45,10 @@ class Finding(models.TextChoices):
 
 
 class Screening(models.Model):
-    """What the platform, or compliance, finds about a revision; the newest of an aspect counts, none ever changes."""
+    """What the platform, or compliance, finds about a revision; the newest of an aspect counts, none ever changes.
+
+    Where a newer revision says the same of what was judged, the finding is carried over from the earlier revision.
+    """
 
     revision = models.ForeignKey(PitchRevision, models.PROTECT, related_name="screenings")
     aspect = models.CharField(max_length=10, choices=Aspect)
@@ -53,6 +56,7 @@ class Screening(models.Model):
     reason = models.TextField()
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="screenings")
     at = models.DateTimeField(db_default=Now(), editable=False)
+    carried_from = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="+")
 
     class Meta:
         constraints: ClassVar = [

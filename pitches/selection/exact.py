@@ -15,7 +15,7 @@ from time import monotonic
 import numpy as np
 
 from pitches.selection.bounds import Bound, bound_of, count_rows
-from pitches.selection.fill import Start, improve
+from pitches.selection.fill import COLD, WARM, Start, improve
 from pitches.selection.highs import End, Program, Run, choose, relax
 from pitches.selection.model import Floats, Forced, Mask, Model, model_of
 from pitches.selection.problem import Infeasible, Problem, Solution, solution_of
@@ -167,7 +167,7 @@ def _start(model: Model, program: Program, bound: Bound, values: Floats | None, 
     if not starts:
         starts = [_found(model, program, clock)]
     for start in starts:
-        improve(start, bound, bound.gain)
+        improve(start, bound, bound.gain, WARM if names else COLD)
     return max(starts, key=lambda start: start.worth).chosen
 
 

@@ -55,26 +55,36 @@ def reasons(problem: Problem, solution: Solution, *, seconds: float | None = Non
     """
     session = Session(problem)
     return {
-        pitch: _reason(session, solution, pitch, seconds)
-        for pitch in sorted({option.pitch for option in problem.options})
+        pitch: replace(reason, by=displaced_by(session, solution, pitch, seconds=seconds))
+        if reason.code == "displaced"
+        else reason
+        for pitch, reason in codes(problem, solution).items()
     }
 
 
-def _reason(session: Session, solution: Solution, pitch: str, seconds: float | None) -> Reason:
-    problem = session.problem
-    offers = [option for option in problem.options if option.pitch == pitch and problem.eligible(option)]
-    if pitch in dict(solution.selected) or not offers:
-        return Reason("selected" if pitch in dict(solution.selected) else "below_hurdle")
+def codes(problem: Problem, solution: Solution) -> dict[str, Reason]:
+    """Return why each pitch is in or out as `reasons` does, but not by whom one is displaced: nothing is searched."""
     funded = chosen(problem, solution)
+    offers: dict[str, list[Option]] = {}
+    for option in problem.options:
+        offers.setdefault(option.pitch, []).append(option)
+    return {pitch: _reason(problem, funded, offers[pitch]) for pitch in sorted(offers)}
+
+
+def _reason(problem: Problem, funded: list[Option], own: list[Option]) -> Reason:
+    pitch, names = own[0].pitch, {option.pitch for option in funded}
+    offers = [option for option in own if problem.eligible(option)]
+    if pitch in names or not offers:
+        return Reason("selected" if pitch in names else "below_hurdle")
     alone = [_limits(breaches(problem, [offer])) for offer in offers]
     if all(alone):
         return Reason(_first_of(alone))
     together = [breaches(problem, [*funded, offer]) for offer in offers]
-    if (pair := _pair_reason(problem, together, pitch, set(dict(solution.selected)))) is not None:
+    if (pair := _pair_reason(problem, together, pitch, names)) is not None:
         return pair
     if all(found and "cap" not in found for found in together):
         return Reason(_first_of([_limits(found) for found in together]))
-    return Reason("displaced", displaced_by(session, solution, pitch, seconds=seconds))
+    return Reason("displaced")
 
 
 def _pair_reason(problem: Problem, together: list[list[str]], pitch: str, names: set[str]) -> Reason | None:

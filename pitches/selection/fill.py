@@ -10,8 +10,20 @@ import numpy as np
 from pitches.selection.bounds import BLOCKED, Bound
 from pitches.selection.model import Ints, Mask, Model
 
-HALF = 1 << 15  # combinations in each half
 TRIES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long exchanges are tried: combinations in each half, and how many tries in a row may find nothing."""
+
+    half: int
+    idle: int
+
+
+COLD = Effort(half=1 << 15, idle=TRIES)
+WARM = Effort(half=1 << 12, idle=2)
+"""What was the best a move ago is nearly the best: the search itself finds the rest sooner than exchanges do."""
 
 
 class Start:
@@ -85,7 +97,7 @@ class _Half:
             start.put(pitch, options[int(index)])
 
 
-def improve(start: Start, bound: Bound, most: int) -> None:
+def improve(start: Start, bound: Bound, most: int, effort: Effort = COLD) -> None:
     """Exchange what some pitches have for the best of all their combinations that fit, until nothing more is found.
 
     `bound` says which pitches are in doubt; `most` ends it: nothing is worth more.
@@ -94,11 +106,14 @@ def improve(start: Start, bound: Bound, most: int) -> None:
         return
     doubt = _doubt(start, bound)
     random = np.random.default_rng(0)
+    idle = 0
     for attempt in range(TRIES):
-        if start.worth >= most:
+        if start.worth >= most or idle >= effort.idle:
             return
+        before = start.worth
         order = np.argsort(doubt * (1 if attempt == 0 else random.uniform(0.2, 5, len(doubt))), kind="stable")
-        _exchange(start, bound, order.tolist())
+        _exchange(start, bound, order.tolist(), effort.half)
+        idle = idle + 1 if start.worth == before else 0
 
 
 def _doubt(start: Start, bound: Bound) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -109,7 +124,7 @@ def _doubt(start: Start, bound: Bound) -> np.ndarray[tuple[int], np.dtype[np.flo
     return np.array([sorted(found)[1] for found in losses]) + 1
 
 
-def _exchange(start: Start, bound: Bound, order: list[int]) -> None:
+def _exchange(start: Start, bound: Bound, order: list[int], most: int) -> None:
     scale = start.model.rows[0]
     cost = np.zeros(len(start.model.options) + 1, dtype=np.int64)  # the last is none
     cost[scale.places] = scale.coefficients
@@ -125,7 +140,7 @@ def _exchange(start: Start, bound: Bound, order: list[int]) -> None:
         options = _alternatives(start, pitch, by_pitch.get(pitch, []), spare)
         if len(options) < 2:
             continue
-        if sizes[side] * len(options) > HALF:
+        if sizes[side] * len(options) > most:
             break
         halves[side][0].append(pitch)
         halves[side][1].append(options)

@@ -67,7 +67,7 @@ def choose(program: Program, *, start: Mask | None = None, seconds: float | None
 
 
 def _run(program: Program, *, whole: bool, start: Mask | None, seconds: float | None) -> Run:
-    solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]
+    solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # compiled, without types
     settings: dict[str, Any] = {"output_flag": False, "threads": 1, "random_seed": 0}
     if whole:
         settings |= {"mip_rel_gap": 0.0, "mip_abs_gap": 0.5, "mip_feasibility_tolerance": TOLERANCE} | QUICK

@@ -60,20 +60,6 @@ CREATE TRIGGER link_guard BEFORE INSERT ON pitches_pitchlink
     FOR EACH ROW EXECUTE FUNCTION pitches_link_guard();
 ALTER TABLE pitches_pitchlink ENABLE ALWAYS TRIGGER link_guard;
 
--- Who applies with a team decides on the pitch as little as the team does.
-CREATE OR REPLACE FUNCTION pitches_has_conflict(pitch bigint, person bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT EXISTS (SELECT 1 FROM pitches_recusal r
-                    WHERE r.pitch_id = pitch AND r.member_id = person AND r.state = 'recused')
-        OR EXISTS (SELECT 1 FROM pitches_pitch p
-                     JOIN teams_team t ON t.id = p.team_id
-                     JOIN teams_businessunit u ON u.id = t.business_unit_id
-                    WHERE p.id = pitch
-                      AND (p.owner_id = person OR u.head_id = person
-                           OR EXISTS (SELECT 1 FROM teams_membership m WHERE m.team_id = t.id AND m.user_id = person)
-                           OR EXISTS (SELECT 1 FROM pitches_coapplicant c
-                                       WHERE c.revision_id = p.current_id AND c.user_id = person)))
-$$;
-
 SELECT tank_make_append_only('pitches_coapplicant');
 SELECT tank_make_append_only('pitches_revisionquality');
 SELECT tank_make_append_only('pitches_pitchlink');
