@@ -19,11 +19,15 @@ from ledger.models import Tier
 from ledger.money import CURRENCY
 from pitches import services
 from pitches.access import may
+from pitches.api_choice_runs import ChoiceRunSerializer, run_told
 from pitches.api_doors import (
+    PAGE,
     CommitteeList,
+    Paged,
     actor_of,
     desk_pitch,
     desk_round,
+    page_told,
     said_in,
     shown_round,
 )
@@ -39,7 +43,7 @@ from pitches.selectors.offers import room_of, waitlist_table
 from pitches.selectors.results import as_json, results_published
 from pitches.selectors.selection import Choice, ChoiceRow, choice_of
 from pitches.transitions import BALLOTS_REVEALED
-from teams.models import Scope, User
+from teams.models import Scope
 
 REASON = 4000
 
@@ -134,7 +138,7 @@ class ChoiceRowSerializer(serializers.Serializer[Any]):
         return row.override.pk if row.override else None
 
 
-class ChoiceSerializer(serializers.Serializer[Any]):
+class ChoiceHead(serializers.Serializer[Any]):
     """The latest choice as the caller may see it: sums leave out the `hidden` pitches that they are recused from."""
 
     number = serializers.IntegerField(source="selection.number")
@@ -152,7 +156,6 @@ class ChoiceSerializer(serializers.Serializer[Any]):
     gap = AmountField()
     added_with_more_cap = serializers.SerializerMethodField()
     dropped_with_more_cap = serializers.SerializerMethodField()
-    results = ChoiceRowSerializer(many=True, source="rows")
 
     def get_currency(self, choice: Choice) -> str:
         """Return the currency of every amount."""
@@ -167,14 +170,24 @@ class ChoiceSerializer(serializers.Serializer[Any]):
         return [pitch.number for pitch in choice.dropped]
 
 
+class ChoiceSerializer(ChoiceHead, Paged):
+    """The latest choice with a page of what it says about each pitch."""
+
+    results = ChoiceRowSerializer(many=True)
+
+
 class ChoiceAnswer(serializers.Serializer[Any]):
     """The latest choice; null before the first."""
 
     choice = ChoiceSerializer(allow_null=True)
 
 
-def _choice(user: User, round_: Round) -> dict[str, Any]:
-    return dict(ChoiceAnswer({"choice": choice_of(user, round_)}).data)
+def _choice(request: Request, round_: Round) -> dict[str, Any]:
+    found = choice_of(actor_of(request), round_)
+    if found is None:
+        return {"choice": None}
+    page = page_told(request, found.rows, lambda row: ChoiceRowSerializer(row).data)
+    return {"choice": {**ChoiceHead(found).data, **page}}
 
 
 class RoundChoice(APIView):
@@ -183,17 +196,21 @@ class RoundChoice(APIView):
     read_scope = Scope.COMMITTEE_READ
     write_scope = Scope.COMMITTEE_WRITE
 
-    @extend_schema(responses=ChoiceAnswer)
+    @extend_schema(responses=ChoiceAnswer, parameters=PAGE)
     def get(self, request: Request, pk: int) -> Response:
         """Answer with the latest one, as the caller may see it."""
-        return Response(_choice(actor_of(request), desk_round(request, pk, "pitches.sit_round")))
+        return Response(_choice(request, desk_round(request, pk, "pitches.sit_round")))
 
-    @extend_schema(request=None, responses=ChoiceAnswer)
+    @extend_schema(request=None, responses={200: ChoiceRunSerializer, 202: ChoiceRunSerializer})
     def post(self, request: Request, pk: int) -> Response:
-        """Choose exactly; with nothing changed the answer is the choice that is there."""
+        """Ask for it: 202 while it is computed, with the address to look at in `Location`; 200 where it is there.
+
+        Whoever asks meanwhile gets the same run.
+        """
         round_ = desk_round(request, pk, "pitches.sit_round")
-        services.selection_run(actor=actor_of(request), round_=round_)
-        return Response(_choice(actor_of(request), round_))
+        run = services.choice_ask(actor=actor_of(request), round_=round_)
+        told = run_told(actor_of(request), run)
+        return Response(told, status=202 if run.is_open else 200, headers={"Location": told["url"]})
 
 
 class DecisionSerializer(serializers.Serializer[Any]):

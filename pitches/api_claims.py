@@ -94,8 +94,8 @@ def _claims_door(request: Request) -> None:
 def _offered(name: str, value: Any) -> Any:
     if value is None:
         return None
-    rows = ClaimForm().fields[name].queryset  # type: ignore[attr-defined]
-    found = rows.filter(**{"slug" if name == "team" else "pk": value}).first()
+    field: Any = ClaimForm().fields[name]
+    found = field.queryset.filter(**{"slug" if name == "team" else "pk": value}).first()
     if found is None:
         raise Refused("There is nothing of this kind to choose.", code="unknown", field=name)
     return found

@@ -15,11 +15,14 @@ from rest_framework.views import APIView
 
 from pitches import services
 from pitches.api_doors import (
+    PAGE,
     CommitteeList,
+    Paged,
     StateAnswer,
     actor_of,
     desk_pitch,
     desk_round,
+    page_told,
     said_in,
     shown_round,
     state_told,
@@ -44,7 +47,7 @@ from pitches.selectors.conflicts import (
 )
 from pitches.selectors.desk import desk_of
 from pitches.selectors.receipts import own_receipts, receipts_listed
-from pitches.selectors.scores import reviews_shown_to
+from pitches.selectors.scores import review_before, reviews_shown_to
 from pitches.selectors.seals import sealed_ids
 from pitches.services import ConflictAnswer, Mark
 from pitches.transitions import BALLOTS_REVEALED, DECISIONS_PUBLIC, PitchState
@@ -305,26 +308,40 @@ class ReviewSerializer(serializers.Serializer[Any]):
     marks = ReviewMark(many=True)
 
 
-class ReviewsRead(serializers.Serializer[Any]):
-    """The criteria, and the reviews that the caller may read: none before their own is in."""
+class ReviewBefore(serializers.Serializer[Any]):
+    """The caller's own review of an earlier revision, to begin from; it counts for nothing now."""
+
+    revision = serializers.IntegerField()
+    expertise = serializers.IntegerField()
+    comment = serializers.CharField()
+    marks = ReviewMark(many=True)
+
+
+class ReviewsRead(Paged):
+    """The criteria, and a page of the reviews that the caller may read: none before their own is in."""
 
     revision = serializers.IntegerField()
     own_is_in = serializers.BooleanField()
+    own_before = ReviewBefore(allow_null=True)
     criteria = CriterionAsked(many=True)
     results = ReviewSerializer(many=True)
 
 
 def _review(review: Review) -> dict[str, Any]:
+    return {"reviewer": review.reviewer.email, "submitted_at": review.submitted_at, **_said(review)}
+
+
+def _said(review: Review) -> dict[str, Any]:
     marks = [
-        {"criterion": row.criterion_id, "score": row.score, "sentence": row.sentence} for row in review.scores.all()
+        {"criterion": row.criterion_id, "score": row.score, "sentence": row.sentence}
+        for row in sorted(review.scores.all(), key=lambda row: row.criterion_id)
     ]
-    return {
-        "reviewer": review.reviewer.email,
-        "expertise": review.expertise,
-        "comment": review.comment,
-        "submitted_at": review.submitted_at,
-        "marks": sorted(marks, key=lambda mark: mark["criterion"]),
-    }
+    return {"expertise": review.expertise, "comment": review.comment, "marks": marks}
+
+
+def _before(reader: User, pitch: Pitch, *, own_is_in: bool) -> dict[str, Any] | None:
+    review = None if own_is_in else review_before(reader, pitch)
+    return {"revision": review.revision.number, **_said(review)} if review else None
 
 
 class PitchReviews(APIView):
@@ -333,16 +350,18 @@ class PitchReviews(APIView):
     read_scope = Scope.COMMITTEE_READ
     write_scope = Scope.COMMITTEE_WRITE
 
-    @extend_schema(responses=ReviewsRead)
+    @extend_schema(responses=ReviewsRead, parameters=PAGE)
     def get(self, request: Request, pk: int) -> Response:
-        """Answer with what may be read; a committee is small, so there are no pages."""
+        """Answer with what may be read, the review that came in first in front."""
         pitch, reader = desk_pitch(request, pk), actor_of(request)
         shown = reviews_shown_to(reader, pitch, pitch.round)
+        own_is_in = any(review.reviewer_id == reader.pk for review in shown)
         told = {
             "revision": pitch.submitted.number,
-            "own_is_in": any(review.reviewer_id == reader.pk for review in shown),
+            "own_is_in": own_is_in,
+            "own_before": _before(reader, pitch, own_is_in=own_is_in),
             "criteria": list(pitch.round.criteria.order_by("position").values("id", "name", "question", "weight")),
-            "results": [_review(review) for review in shown],
+            **page_told(request, shown, _review),
         }
         return Response(ReviewsRead(told).data)
 

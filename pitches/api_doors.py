@@ -3,8 +3,10 @@
 A door is the page's own function, asked with the caller of the endpoint: who gets a 404 there gets it here.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
@@ -37,6 +39,29 @@ class CommitteeList(ListAPIView[Any]):
 
     read_scope = Scope.COMMITTEE_READ
     pagination_class = Pages
+
+
+class Paged(serializers.Serializer[Any]):
+    """Where a page stands in its list: how many rows there are in all, and the addresses beside it."""
+
+    count = serializers.IntegerField()
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+
+
+PAGE = [
+    OpenApiParameter("limit", int, description=f"Rows of a page; {Pages.max_limit} at the most."),
+    OpenApiParameter("offset", int, description="How many rows to leave out in front."),
+]
+"""What is asked of a list that stands in an answer with other things beside it."""
+
+
+def page_told(request: Request, rows: Sequence[Any], tell: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return one page of rows in their order, each as `tell` says it, with its place in the list."""
+    pages = Pages()
+    shown = pages.paginate_queryset(rows, request) or []
+    beside = {"next": pages.get_next_link(), "previous": pages.get_previous_link()}
+    return {"count": len(rows), **beside, "results": [tell(row) for row in shown]}
 
 
 def actor_of(request: Request) -> User:

@@ -27,6 +27,7 @@ from teams.access import find_or_404
 from teams.api import Pages
 from teams.errors import Refused, WrongState
 from teams.models import Scope, User
+from teams.typed import whole_in
 
 
 class OfferLineSerializer(serializers.ModelSerializer[OfferLine]):
@@ -217,9 +218,10 @@ class OfferList(ListAPIView[Offer]):
                 raise serializers.ValidationError({"state": [f"It is one of {', '.join(OfferState.values)}."]})
             offers = offers.filter(state=state)
         if round_ is not None:
-            if not (round_.isascii() and round_.isdigit() and len(round_) < 18):
+            pk = whole_in(round_, None)
+            if pk is None:
                 raise serializers.ValidationError({"round": ["It is the id of a round."]})
-            offers = offers.filter(pitch__round=int(round_))
+            offers = offers.filter(pitch__round=pk)
         return offers
 
 

@@ -25,7 +25,10 @@ from teams.models import Scope, User
 
 
 class StepBody(serializers.Serializer[Any]):
-    """Why a step is taken; opening, cancelling, and ending a fast lane need it."""
+    """Why a step is taken.
+
+    Opening, cancelling, and ending a fast lane need it; so does a vote on a pitch that was not screened by both.
+    """
 
     reason = serializers.CharField(max_length=2000, allow_blank=True, default="")
 

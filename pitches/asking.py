@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from allocations.models import StopBehaviour
 from pitches.questions import CHECKLIST, Answer, DataClass, Evidence, Latency, QuestionKind, SectionCode, ValueKind
@@ -121,13 +121,9 @@ def answer_clean(question: Asked, text: str) -> str:
 
 def _number(text: str) -> str:
     plain = re.sub(r"(?<=\d)[, \u00a0\u202f](?=\d{3}(?!\d))", "", text)
-    try:
-        number = Decimal(plain) if re.fullmatch(r"-?\d{1,15}(\.\d{1,6})?", plain, re.ASCII) else None
-    except InvalidOperation:  # pragma: no cover - the pattern lets nothing else through
-        number = None
-    if number is None:
+    if not re.fullmatch(r"-?\d{1,15}(\.\d{1,6})?", plain, re.ASCII):
         raise Refused("Write a number such as 20000, 20,000 or 1.5.", code="invalid")
-    return f"{number:f}"
+    return f"{Decimal(plain):f}"
 
 
 def _date(text: str) -> str:

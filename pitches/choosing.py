@@ -7,7 +7,7 @@ anywhere else, so a replay needs the stored text alone. Pure: no database, no cl
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -17,7 +17,6 @@ from typing import Any
 from pitches.calibration import Basis, Claim, basis
 from pitches.options import worth
 from pitches.scoring import Score, Standing, standings
-from pitches.selection.exact import solve
 from pitches.selection.problem import Infeasible, Option, Problem, Solution, rank_of
 
 RULE = "tank-choice-1"
@@ -26,6 +25,12 @@ MORE_PERCENT = 105
 """How the result looks with five percent more cap is published with it."""
 
 Json = dict[str, Any]
+Tell = Callable[[int, int], None]
+"""Hears how many pitches of how many are explained."""
+
+
+def tell_nobody(done: int, total: int) -> None:
+    """Let nobody know."""
 
 
 def canonical(thing: Json) -> str:
@@ -88,6 +93,7 @@ class Inputs:
             Claim(team, kind, Decimal(claimed), Decimal(realised)) for team, kind, claimed, realised in said["claims"]
         ]
         self.forced: list[Json] = said["forced"]
+        self._problems: dict[int, Problem] = {}
         self.pairs: dict[str, list[list[int]]] = {name: said[name] for name in ("incompatible", "requires")}
 
     @property
@@ -135,6 +141,11 @@ class Inputs:
 
     def problem(self, *, percent: int = 100) -> Problem:
         """Return what the solver is asked, with the cap at `percent` of what it is."""
+        if percent not in self._problems:
+            self._problems[percent] = self._problem(percent)
+        return self._problems[percent]
+
+    def _problem(self, percent: int) -> Problem:
         cap = self.round["cap"] * percent // 100
         spendable = int(cap * (1 - Fraction(self.round["reserve_share"])))
         share = self.round["team_cap"]
@@ -192,6 +203,8 @@ class Inputs:
 
     def choose(self, problem: Problem, *, forced: Sequence[Json] | None = None) -> Solution:
         """Return the best choice under overrides, the signed ones unless said otherwise; raises Infeasible."""
+        from pitches.selection.exact import solve  # loads slowly
+
         forced = self.forced if forced is None else forced
         return solve(problem, forced_in=_forced_in(forced), forced_out=_forced_out(forced))
 

@@ -33,3 +33,12 @@ def prepare_rounds() -> int:
 def send_reminders() -> int:
     """Remind people of what waits for them before its deadline; returns how many. Safe to run twice, and at once."""
     return services.reminders_send()
+
+
+@shared_task(name="pitches.tasks.make_choices")
+def make_choices() -> int:
+    """Compute the choices that were asked for; returns how many ended. Safe to run twice, and at once.
+
+    Nothing else wakes it: a choice waits for the next of these messages, and one that is lost costs two seconds.
+    """
+    return services.choices_make_due()

@@ -8,15 +8,15 @@ from fractions import Fraction
 from math import ceil
 from typing import Any
 
-from pitches.choosing import Inputs, Json, Judged, Offer, canonical, more, waitlist
-from pitches.selection.explain import Reason, reasons
+from pitches.choosing import Inputs, Json, Judged, Offer, Tell, canonical, more, tell_nobody, waitlist
+from pitches.selection.explain import Reason
+from pitches.selection.explain import codes as codes_of
 from pitches.selection.problem import Infeasible, Problem, Solution, breaches
 from pitches.selection.problem import chosen as chosen_options
 from pitches.selection.programme import Programme
 from pitches.selection.session import Session
 from pitches.wording import formula, sentence
 
-CUT_SHORT = 0.001
 ON_WAITLIST = frozenset({"displaced", "cap", "team_cap", "tier_cap", "incompatible", "requires"})
 """Reasons that leave a pitch waiting: it is good enough, and money that comes back can reach it."""
 
@@ -25,8 +25,11 @@ class CheckFailed(Exception):
     """The second programme found another best worth: neither result can be trusted."""
 
 
-def result_text(inputs_text: str) -> str:
-    """Compute a whole result from locked inputs. Raises Infeasible, CheckFailed."""
+def result_text(inputs_text: str, *, tell: Tell = tell_nobody) -> str:
+    """Compute a whole result from locked inputs; `tell` hears how many of all pitches are explained.
+
+    Raises Infeasible, CheckFailed.
+    """
     inputs = Inputs(inputs_text)
     problem = inputs.problem()
     solution = inputs.choose(problem)
@@ -43,7 +46,7 @@ def result_text(inputs_text: str) -> str:
             "worth_without_overrides": free.worth,
             "check": checked(problem, free),
             "more": more(inputs, solution),
-            "pitches": _pitches(inputs, problem, solution),
+            "pitches": _pitches(inputs, problem, solution, tell),
         }
     )
 
@@ -63,21 +66,21 @@ def checked(problem: Problem, solution: Solution) -> Json:
     return {"best": found.worth, "exact": found.exact}
 
 
-def _pitches(inputs: Inputs, problem: Problem, solution: Solution) -> list[Json]:
+def _pitches(inputs: Inputs, problem: Problem, solution: Solution, tell: Tell) -> list[Json]:
     chosen = {int(pitch): offer for pitch, offer in solution.selected}
     bound, same = inputs.bound_by_overrides(problem, solution)
-    # Only the codes are read, which no search decides; what displaces whom comes from the search for the price below.
-    why = {int(pitch): reason for pitch, reason in reasons(bound, same, seconds=CUT_SHORT).items()}
-    session = Session(bound)
+    # What displaces whom comes from the search for the price below.
+    why = {int(pitch): reason for pitch, reason in codes_of(bound, same).items()}
+    session = Session(bound, same)
     forced = {row["pitch"]: row["force"] for row in inputs.forced}
     codes = {pk: _code(inputs, judged, forced, why, chosen) for pk, judged in inputs.judged.items()}
     places = {pk: n for n, pk in enumerate(waitlist(inputs, [p for p in codes if codes[p] in ON_WAITLIST]), start=1)}
-    return [
-        _pitch(
-            inputs, judged, codes[pk], chosen.get(pk), _details(session, same, why.get(pk), codes[pk], judged), places
-        )
-        for pk, judged in inputs.judged.items()
-    ]
+    rows = []
+    for done, (pk, judged) in enumerate(inputs.judged.items()):
+        tell(done, len(inputs.judged))
+        details = _details(session, same, why.get(pk), codes[pk], judged)
+        rows.append(_pitch(inputs, judged, codes[pk], chosen.get(pk), details, places))
+    return rows
 
 
 def _code(

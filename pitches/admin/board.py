@@ -1,6 +1,7 @@
 """The board: one page that all members look at while they deliberate, and that each of them may move."""
 
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -32,6 +33,7 @@ from pitches.selectors.comparison import comparison_of, curve_figure, curve_of
 from pitches.transitions import BALLOTS_REVEALED
 from teams.access import UserRequest
 from teams.errors import Refused, WrongState
+from teams.typed import whole_in
 
 BOARD = "admin:pitches_round_board"
 PRICES_AT_ONCE = 12
@@ -77,7 +79,7 @@ def rows_drawn(found: Board) -> list[SafeString]:
         return mark_safe(template.render({"row": row}))  # noqa: S308 - a template's own output, escaped by it
 
     kept = found.engine.rows
-    return [kept.get(row, lambda row=row: draw(row)) for row in found.rows]  # type: ignore[misc]
+    return [kept.get(row, partial(draw, row)) for row in found.rows]
 
 
 def _fresh(request: UserRequest, round_: Round, *, status: int = 200, message: str = "") -> HttpResponse:
@@ -131,7 +133,7 @@ def _move(request: UserRequest, round_: Round) -> None:
     services.board_move(
         actor=request.user,
         round_=round_,
-        version=_whole(request.POST.get("version", "")),
+        version=whole_in(request.POST.get("version", ""), 0, digits=9),
         kind=MoveKind(kind),
         cap=_amount(request.POST.get("cap", "")) if kind == MoveKind.SLIDE else None,
         pitch=pitch,
@@ -140,7 +142,9 @@ def _move(request: UserRequest, round_: Round) -> None:
 
 
 def _pitch(round_: Round, number: str) -> Pitch:
-    found = Pitch.objects.filter(round=round_, pk=_whole(number)).select_related("round", "current").first()
+    found = (
+        Pitch.objects.filter(round=round_, pk=whole_in(number, 0, digits=9)).select_related("round", "current").first()
+    )
     if found is None:
         raise Http404
     return found
@@ -151,10 +155,6 @@ def _option(pitch: Pitch, offer: str) -> PitchOption:
     if found is None:
         raise Http404
     return found
-
-
-def _whole(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 def _amount(text: str) -> Decimal | None:
@@ -188,7 +188,7 @@ def _open_or_404(request: UserRequest, pk: int) -> Round:
 def prices(request: UserRequest, pk: int) -> JsonResponse:
     """Answer what holding some pitches costs, as sentences by pitch: out for what is in, in for what is out."""
     found = board_of(request.user, _open_or_404(request, pk))
-    asked = {_whole(number) for number in request.GET.getlist("p")[:PRICES_AT_ONCE]}
+    asked = {whole_in(number, 0, digits=9) for number in request.GET.getlist("p")[:PRICES_AT_ONCE]}
     rows = [row for row in found.rows if row.pk in asked and row.shows_price]
     titles = {row.pk: row.title for row in found.shown}
     return JsonResponse({str(row.pk): _price(found, row, titles) for row in rows})

@@ -3,22 +3,22 @@
 from typing import Any
 
 from django.http import Http404, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_POST
 
 from pitches import services
 from pitches.access import may
-from pitches.admin.pages import done, page, pitch_or_404, round_or_404
+from pitches.admin.pages import page, pitch_or_404, round_or_404
 from pitches.forms.choice import OverrideForm
 from pitches.models import BoardMove, Force, MoveKind, Override, OverrideCategory, Round
 from pitches.selectors.board import held_at_board
 from pitches.selectors.conflicts import conflicted_ids
-from pitches.selectors.selection import choice_of, options_of, override_room, overrides_of
+from pitches.selectors.selection import choice_of, latest_run, options_of, override_room, overrides_of
 from pitches.services.board import FORCES
 from pitches.transitions import PitchState, RoundState
 from teams.access import UserRequest
-from teams.acting import done as acted
-from teams.acting import submitted
+from teams.acting import done, pressed, submitted
 from teams.forms import form_status
 
 DECIDE = "admin:pitches_round_decide"
@@ -27,7 +27,10 @@ DECIDE = "admin:pitches_round_decide"
 def choice_context(request: UserRequest, round_: Round) -> dict[str, Any]:
     """Return what the part of the page with the choice needs, as the reader may see it."""
     hidden = conflicted_ids(request.user, round_)
+    # The run first: one that ends while the page is made is seen as open, and the page asks again.
+    run = latest_run(round_)
     return {
+        "run": run,
         "choice": choice_of(request.user, round_),
         "overrides": overrides_of(round_, hidden=hidden),
         "room": override_room(round_, hidden=hidden),
@@ -35,32 +38,41 @@ def choice_context(request: UserRequest, round_: Round) -> dict[str, Any]:
 
 
 @require_POST
-def choose(request: UserRequest, pk: int) -> HttpResponse:
-    """Run the exact choice."""
+def choose(request: UserRequest, pk: int) -> HttpResponseBase:
+    """Ask for the exact choice."""
     round_ = round_or_404(request, pk, "pitches.sit_round")
-    return done(
-        request,
-        lambda: services.selection_run(actor=request.user, round_=round_),
-        "Chosen exactly, and checked by a second programme. Nothing is decided until you adopt it.",
-        DECIDE,
-        round_.pk,
-    )
+
+    def work() -> str:
+        services.choice_ask(actor=request.user, round_=round_)
+        return "Asked for: it is computed in the background. Nothing is decided until you adopt it."
+
+    return pressed(request, work, DECIDE, pk=round_.pk)
+
+
+def choosing(request: UserRequest, pk: int) -> HttpResponse:
+    """Answer how far the choice is that was asked for; once it has ended, the whole page is asked for again."""
+    round_ = round_or_404(request, pk, "pitches.sit_round")
+    run = latest_run(round_)
+    context = {"round": round_, "run": run, "runs": may(request.user, "pitches.run_round", round_)}
+    answer = render(request, "admin/pitches/parts/choice_run.html", context)
+    if run is None or not run.is_open:
+        answer.headers["HX-Refresh"] = "true"
+    return answer
 
 
 @require_POST
-def adopt(request: UserRequest, pk: int) -> HttpResponse:
+def adopt(request: UserRequest, pk: int) -> HttpResponseBase:
     """Make the decisions that the choice says."""
     round_ = round_or_404(request, pk, "pitches.sit_round")
-    return done(
-        request,
-        lambda: services.selection_adopt(actor=request.user, round_=round_),
-        "Adopted: every pitch that you decide on has its decision, tentatively, until you publish.",
-        DECIDE,
-        round_.pk,
-    )
+
+    def work() -> str:
+        services.selection_adopt(actor=request.user, round_=round_)
+        return "Adopted: every pitch that you decide on has its decision, tentatively, until you publish."
+
+    return pressed(request, work, DECIDE, pk=round_.pk)
 
 
-def override_new(request: UserRequest, pk: int) -> HttpResponse:
+def override_new(request: UserRequest, pk: int) -> HttpResponseBase:
     """Propose an override on a pitch."""
     pitch = pitch_or_404(request, pk)
     if not may(request.user, "pitches.override_pitch", pitch):
@@ -71,7 +83,7 @@ def override_new(request: UserRequest, pk: int) -> HttpResponse:
     held = held_at_board(request.user, pitch)
     form = OverrideForm(request.POST or None, options=options, initial=_as_held(held))
 
-    def work(said: dict[str, Any]) -> Any:
+    def work(said: dict[str, Any]) -> HttpResponseBase:
         override = services.override_propose(
             actor=request.user,
             pitch=pitch,
@@ -81,7 +93,7 @@ def override_new(request: UserRequest, pk: int) -> HttpResponse:
             option=form.chosen(),
         )
         words = f"Proposed at a price of {override.price:,.2f} USD of worth. A second member signs it."
-        return acted(request, words, DECIDE, pk=pitch.round_id)
+        return done(request, words, DECIDE, pk=pitch.round_id)
 
     context = {
         "round": pitch.round,
@@ -93,7 +105,7 @@ def override_new(request: UserRequest, pk: int) -> HttpResponse:
         "form": form,
     }
     answer = submitted(request, form, work)
-    return answer or page(request, "override.html", f"Override: {pitch}", context, form_status(form))  # type: ignore[return-value]
+    return answer or page(request, "override.html", f"Override: {pitch}", context, form_status(form))
 
 
 def _as_held(held: BoardMove | None) -> dict[str, Any]:
@@ -112,27 +124,25 @@ def _override_or_404(request: UserRequest, pk: int) -> Override:
 
 
 @require_POST
-def override_sign(request: UserRequest, pk: int) -> HttpResponse:
+def override_sign(request: UserRequest, pk: int) -> HttpResponseBase:
     """Sign another member's override."""
     override = _override_or_404(request, pk)
-    return done(
-        request,
-        lambda: services.override_sign(actor=request.user, override=override),
-        "Signed. Run the choice again: it is bound by it now.",
-        DECIDE,
-        override.round_id,
-    )
+
+    def work() -> str:
+        services.override_sign(actor=request.user, override=override)
+        return "Signed. Run the choice again: it is bound by it now."
+
+    return pressed(request, work, DECIDE, pk=override.round_id)
 
 
 @require_POST
-def override_withdraw(request: UserRequest, pk: int) -> HttpResponse:
+def override_withdraw(request: UserRequest, pk: int) -> HttpResponseBase:
     """Take an override back."""
     override = _override_or_404(request, pk)
     reason = request.POST.get("reason", "")
-    return done(
-        request,
-        lambda: services.override_withdraw(actor=request.user, override=override, reason=reason),
-        "Withdrawn. If it was signed, run the choice again.",
-        DECIDE,
-        override.round_id,
-    )
+
+    def work() -> str:
+        services.override_withdraw(actor=request.user, override=override, reason=reason)
+        return "Withdrawn. If it was signed, run the choice again."
+
+    return pressed(request, work, DECIDE, pk=override.round_id)

@@ -1,10 +1,10 @@
 """Decide within the cap: every pitch with its scores, its ask and the running total, then publish all at once."""
 
 from decimal import Decimal
+from typing import Any
 
-from django.contrib import messages
-from django.http import Http404, HttpResponse
-from django.shortcuts import redirect
+from django.http import Http404
+from django.http.response import HttpResponseBase
 
 from pitches import services
 from pitches.access import may
@@ -20,13 +20,13 @@ from pitches.selectors.rounds import decided_total, seat_of
 from pitches.selectors.scores import scores_of_round
 from pitches.transitions import BALLOTS_REVEALED, PitchState, RoundState
 from teams.access import UserRequest
-from teams.errors import Refused
-from teams.forms import form_refuse, form_status
+from teams.acting import done, submitted
+from teams.forms import form_status
 
 DECIDE = "admin:pitches_round_decide"
 
 
-def decide(request: UserRequest, pk: int) -> HttpResponse:
+def decide(request: UserRequest, pk: int) -> HttpResponseBase:
     """Show the table of decisions."""
     round_ = round_or_404(request, pk, "pitches.sit_round")
     desk = desk_of(request.user, round_)
@@ -49,7 +49,7 @@ def decide(request: UserRequest, pk: int) -> HttpResponse:
     return page(request, "decide.html", f"{round_}: decide", context)
 
 
-def decide_pitch(request: UserRequest, pk: int) -> HttpResponse:
+def decide_pitch(request: UserRequest, pk: int) -> HttpResponseBase:
     """Decide on one pitch."""
     pitch = pitch_or_404(request, pk)
     # Reading what the others think is the first door: it is closed to members with a conflict.
@@ -60,21 +60,22 @@ def decide_pitch(request: UserRequest, pk: int) -> HttpResponse:
     scores = scores_of_round(pitch.round)[pitch.pk]
     has_quorum = scores.has_quorum(pitch.round.quorum)
     form = DecisionForm(request.POST or None, asked=asked, decision=decision, has_quorum=has_quorum)
-    if request.method == "POST" and form.is_valid():
-        try:
-            services.decision_set(
-                actor=request.user,
-                pitch=pitch,
-                outcome=Outcome(form.cleaned_data["outcome"]),
-                reason=form.cleaned_data["reason"],
-                lines=form.lines(),
-                place=form.cleaned_data["place"],
-            )
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            messages.success(request, "Decided, tentatively: it can be changed until you publish.")
-            return redirect(DECIDE, pitch.round_id)
+
+    def work(said: dict[str, Any]) -> HttpResponseBase:
+        services.decision_set(
+            actor=request.user,
+            pitch=pitch,
+            outcome=Outcome(said["outcome"]),
+            reason=said["reason"],
+            lines=form.lines(),
+            place=said["place"],
+        )
+        words = "Decided, tentatively: it can be changed until you publish."
+        return done(request, words, DECIDE, pk=pitch.round_id)
+
+    answer = submitted(request, form, work)
+    if answer is not None:
+        return answer
     others = decided_total(pitch.round, hidden=conflicted_ids(request.user, pitch.round) | {pitch.pk})
     context = {
         "round": pitch.round,

@@ -1,18 +1,19 @@
 """Declare one's conflicts for a whole round at once; reviews and ballots open with it."""
 
-from django.contrib import messages
-from django.http import HttpResponse
-from django.shortcuts import redirect
+from collections.abc import Mapping
+from typing import Any
+
+from django.http.response import HttpResponseBase
 
 from pitches import services
 from pitches.admin.pages import page, round_or_404
-from pitches.forms.declaration import NONE, DeclarationForm
-from pitches.models import Pitch
+from pitches.forms.declaration import NONE, DeclarationForm, DeclaredRow
+from pitches.models import DeclarationAnswer, Pitch, RecusalKind
 from pitches.selectors.conflicts import answers_of, declarable, recusals_standing
 from pitches.transitions import COMMITTEE_AT_WORK
 from teams.access import UserRequest
-from teams.errors import Refused
-from teams.forms import form_refuse, form_status
+from teams.acting import done, submitted
+from teams.forms import form_status
 
 DESK = "admin:pitches_round_desk"
 
@@ -27,26 +28,34 @@ def _said(request: UserRequest, pitches: list[Pitch]) -> dict[str, str] | None:
     return said
 
 
-def declare(request: UserRequest, pk: int) -> HttpResponse:
+def _groups(form: DeclarationForm, answers: Mapping[int, DeclarationAnswer]) -> list[tuple[str, list[DeclaredRow]]]:
+    """Return the rows in groups: those without an answer before those that have one."""
+    unsaid = [row for row in form.rows if row[0].pk not in answers]
+    said = [row for row in form.rows if row[0].pk in answers]
+    return [(title, rows) for title, rows in (("Without an answer", unsaid), ("Answered", said)) if rows]
+
+
+def declare(request: UserRequest, pk: int) -> HttpResponseBase:
     """Show every pitch with one choice each; keep what the member says."""
     round_ = round_or_404(request, pk, "pitches.sit_round")
     is_open = round_.state in COMMITTEE_AT_WORK
     answers = answers_of(request.user, round_)
     pitches = list(declarable(request.user, round_))
     form = DeclarationForm(_said(request, pitches), pitches=pitches, answers=answers)
-    if request.method == "POST" and form.is_valid():
-        try:
-            services.declaration_make(actor=request.user, round_=round_, answers=form.answers())
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            messages.success(request, "Declared. Reviews and ballots are open to you.")
-            return redirect(DESK, round_.pk)
+
+    def work(said: dict[str, Any]) -> HttpResponseBase:
+        services.declaration_make(actor=request.user, round_=round_, answers=form.answers())
+        return done(request, "Declared. Reviews and ballots are open to you.", DESK, pk=round_.pk)
+
+    answer = submitted(request, form, work)
+    if answer is not None:
+        return answer
     context = {
         "round": round_,
         "tab": "declare",
         "form": form,
-        "recused": recusals_standing(request.user, round_),
+        "groups": _groups(form, answers),
+        "recused": sorted(recusals_standing(request.user, round_), key=lambda one: one.kind != RecusalKind.RULE),
         "is_open": is_open,
         "unsaid": sum(pitch.pk not in answers for pitch in form.pitches),
     }

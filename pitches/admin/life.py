@@ -58,7 +58,8 @@ def lane_pitch(request: UserRequest, pk: int) -> HttpResponseBase:
         raise Http404
     asked = asked_by_tier(pitch.submitted)
     form = DecisionForm(request.POST or None, asked=asked, decision=None)
-    form.fields["outcome"].choices = LANE_OUTCOMES  # type: ignore[attr-defined]
+    outcome: Any = form.fields["outcome"]
+    outcome.choices = LANE_OUTCOMES
     answer = submitted(request, form, lambda said: _lane_decided(request, pitch, form, said))
     context = {
         "round": pitch.round,

@@ -1,13 +1,12 @@
 """Offers from the committee's side: who waits for whom, answer a counter-offer, the order of the waitlist."""
 
-from django.contrib import messages
-from django.http import Http404, HttpResponse
-from django.shortcuts import redirect
+from django.http import Http404
+from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_POST
 
 from pitches import services
 from pitches.access import may
-from pitches.admin.pages import done, page, pitch_or_404, round_or_404
+from pitches.admin.pages import page, pitch_or_404, round_or_404
 from pitches.forms.offers import CounterAnswerForm
 from pitches.models import Counter, Offer
 from pitches.selectors.offers import (
@@ -23,13 +22,13 @@ from pitches.selectors.offers import (
 from pitches.transitions import DECISIONS_PUBLIC, OfferState
 from pitches.views.offers import tier_rows, together
 from teams.access import UserRequest
-from teams.errors import Refused
-from teams.forms import form_refuse, form_status
+from teams.acting import done, pressed, submitted
+from teams.forms import form_status
 
 OFFERS = "admin:pitches_round_offers"
 
 
-def offers(request: UserRequest, pk: int) -> HttpResponse:
+def offers(request: UserRequest, pk: int) -> HttpResponseBase:
     """Show the offers of a round, counter-offers that wait first, and its waitlist."""
     round_ = round_or_404(request, pk)
     is_public = round_.state in DECISIONS_PUBLIC
@@ -50,7 +49,7 @@ def offers(request: UserRequest, pk: int) -> HttpResponse:
     return page(request, "offers.html", f"{round_}: offers", context)
 
 
-def offer(request: UserRequest, pk: int) -> HttpResponse:
+def offer(request: UserRequest, pk: int) -> HttpResponseBase:
     """Show the exchange about one pitch; answer the counter-offer that waits."""
     pitch = pitch_or_404(request, pk)
     newest = offers_whole(Offer.objects.filter(pitch=pitch)).order_by("-pk").first()
@@ -59,14 +58,12 @@ def offer(request: UserRequest, pk: int) -> HttpResponse:
         raise Http404
     counter = counter_waiting(newest)
     form = _form(request, newest, counter) if counter is not None else None
-    if request.method == "POST" and counter is not None and form is not None and form.is_valid():
-        try:
-            said = _answer(request, counter, form)
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            messages.success(request, said)
-            return redirect(OFFERS, pitch.round_id)
+    if counter is not None and form is not None:
+        answer = submitted(
+            request, form, lambda _: done(request, _answer(request, counter, form), OFFERS, pk=pitch.round_id)
+        )
+        if answer is not None:
+            return answer
     rows = tier_rows(newest, lines_of(counter.lines.all()) if counter is not None else None)
     context = {
         "round": pitch.round,
@@ -110,13 +107,12 @@ def _answer(request: UserRequest, counter: Counter, form: CounterAnswerForm) -> 
 
 
 @require_POST
-def waitlist_raise(request: UserRequest, pk: int) -> HttpResponse:
+def waitlist_raise(request: UserRequest, pk: int) -> HttpResponseBase:
     """Move a pitch one place up on the waitlist."""
     pitch = pitch_or_404(request, pk)
-    return done(
-        request,
-        lambda: services.waitlist_raise(actor=request.user, pitch=pitch),
-        f"{pitch.submitted.title} moved up.",
-        "admin:pitches_round_decide",
-        pitch.round_id,
-    )
+
+    def work() -> str:
+        services.waitlist_raise(actor=request.user, pitch=pitch)
+        return f"{pitch.submitted.title} moved up."
+
+    return pressed(request, work, "admin:pitches_round_decide", pk=pitch.round_id)

@@ -1,17 +1,15 @@
-"""What the committee's pages share: who may open them, how they are drawn, how a refusal is told."""
+"""What the committee's pages share: who may open them and how they are drawn."""
 
-from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.http import Http404, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
 from pitches.access import may
 from pitches.models import Pitch, Round
 from teams.access import UserRequest
-from teams.errors import Refused
 
 TABS = (
     ("desk", "Pitches", "admin:pitches_round_desk"),
@@ -58,14 +56,3 @@ def page(request: UserRequest, template: str, title: str, context: dict[str, Any
     tabs = FAST_LANE_TABS if isinstance(round_, Round) and round_.is_fast_lane else TABS
     everything = {**shell, "title": title, "tabs": tabs, **context}
     return TemplateResponse(request, f"admin/pitches/{template}", everything, status=status)
-
-
-def done(request: UserRequest, action: Callable[[], object], said: str, to: str, *args: int) -> HttpResponse:
-    """Do one thing and say what became of it on the page to go to."""
-    try:
-        action()
-    except Refused as error:
-        messages.error(request, error.message)
-    else:
-        messages.success(request, said)
-    return redirect(to, *args)

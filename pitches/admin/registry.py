@@ -31,7 +31,7 @@ from teams.selectors import has_role
 
 
 @admin.register(Round)
-class RoundAdmin(ModelAdmin):  # type: ignore[misc]
+class RoundAdmin(ModelAdmin):  # type: ignore[misc]  # the package has no types
     """The rounds that a member sits in; each opens its desk. Rounds are made and changed by services only."""
 
     list_display: ClassVar = ["name", "state", "cap_shown", "submissions_close_at", "voting_closes_at"]
@@ -119,6 +119,7 @@ class RoundAdmin(ModelAdmin):  # type: ignore[misc]
             path("pitch/<int:pk>/offer/", wrap(offers.offer), name="pitches_pitch_offer"),
             path("pitch/<int:pk>/waitlist-raise/", wrap(offers.waitlist_raise), name="pitches_waitlist_raise"),
             path("<int:pk>/choose/", wrap(choosing.choose), name="pitches_round_choose"),
+            path("<int:pk>/choosing/", wrap(choosing.choosing), name="pitches_round_choosing"),
             path("<int:pk>/adopt/", wrap(choosing.adopt), name="pitches_round_adopt"),
             path("pitch/<int:pk>/override/", wrap(choosing.override_new), name="pitches_pitch_override"),
             path("override/<int:pk>/sign/", wrap(choosing.override_sign), name="pitches_override_sign"),

@@ -3,22 +3,26 @@
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpResponse
+from django.http import Http404
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST
 
 from ledger.selectors import available_in_reserve
 from pitches import services
-from pitches.admin.pages import done, page, round_or_404
-from pitches.forms.committee import JudgeForm, ReasonForm, RescheduleForm, RoundForm, SeatForm
-from pitches.models import CommitteeSeat, Recusal, Round
+from pitches.admin.pages import page, round_or_404
+from pitches.forms.committee import JudgeForm, ReasonForm, RescheduleForm, RoundForm, SeatForm, UnscreenedForm
+from pitches.models import Aspect, CommitteeSeat, Pitch, Recusal, Round
 from pitches.selectors.conflicts import conflicted_ids, declared_at, judged_by, recusals_of
-from pitches.selectors.desk import desk_of
+from pitches.selectors.desk import Desk, desk_of
 from pitches.selectors.folder import open_questions
+from pitches.selectors.progress import reviews_progress
 from pitches.selectors.rounds import committee_of, round_money, seat_of
+from pitches.selectors.screening import unscreened
 from pitches.selectors.seals import sealed_ids
-from pitches.transitions import COMMITTEE_AT_WORK
+from pitches.transitions import COMMITTEE_AT_WORK, PitchState, RoundState
 from teams.access import UserRequest, visible_or_404
+from teams.acting import done, pressed, submitted
 from teams.errors import Refused
 from teams.forms import form_refuse, form_status
 
@@ -34,27 +38,25 @@ NEW_ROUND = {
 }
 
 
-def round_new(request: UserRequest) -> HttpResponse:
+def round_new(request: UserRequest) -> HttpResponseBase:
     """Prepare a round."""
     visible_or_404(request.user, "pitches.add_round", None)
     form = RoundForm(request.POST or None, initial=NEW_ROUND)
-    if request.method == "POST" and form.is_valid():
-        try:
-            round_ = services.round_create(actor=request.user, **form.values())
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            messages.success(request, f"{round_} is prepared. Name its committee, then open it.")
-            return redirect(COMMITTEE, round_.pk)
-    return page(request, "round_new.html", "New round", {"form": form}, form_status(form))
+
+    def work(said: dict[str, Any]) -> HttpResponseBase:
+        round_ = services.round_create(actor=request.user, **form.values())
+        return done(request, f"{round_} is prepared. Name its committee, then open it.", COMMITTEE, pk=round_.pk)
+
+    answer = submitted(request, form, work)
+    return answer or page(request, "round_new.html", "New round", {"form": form}, form_status(form))
 
 
-def desk(request: UserRequest, pk: int) -> HttpResponse:
+def desk(request: UserRequest, pk: int) -> HttpResponseBase:
     """Show a round's pitches, what waits for the reader, and the next step."""
     return _desk(request, round_or_404(request, pk), ReasonForm())
 
 
-def _desk(request: UserRequest, round_: Round, form: ReasonForm) -> HttpResponse:
+def _desk(request: UserRequest, round_: Round, form: ReasonForm, wrong: str = "") -> HttpResponseBase:
     seat = seat_of(request.user, round_)
     desk = desk_of(request.user, round_)
     # Of a pitch that the reader is recused from, not even the number of questions is read.
@@ -72,8 +74,18 @@ def _desk(request: UserRequest, round_: Round, form: ReasonForm) -> HttpResponse
         "organises": request.user.has_perm("pitches.change_round"),
         "audits": request.user.has_perm("pitches.audit_lane"),
         "form": form,
+        "wrong": wrong,
+        "progress": reviews_progress(request.user, round_) if seat and round_.state == RoundState.REVIEWING else None,
+        "vote_form": form if wrong == "vote" else UnscreenedForm(),
+        "unscreened": _unscreened(desk) if round_.state == RoundState.REVIEWING else [],
     }
     return page(request, "desk.html", round_.name, context, form_status(form))
+
+
+def _unscreened(desk: Desk) -> list[tuple[Pitch, list[Aspect]]]:
+    """Return what was not screened by both, with what it lacks; nothing of what the reader is recused from."""
+    in_review = [row.pitch for row in desk.rows if row.pitch.state == PitchState.IN_REVIEW and not row.recused]
+    return unscreened(in_review)
 
 
 def _open(request: UserRequest, round_: Round, reason: str) -> str:
@@ -97,7 +109,7 @@ def _review(request: UserRequest, round_: Round, reason: str) -> str:
 
 
 def _vote(request: UserRequest, round_: Round, reason: str) -> str:
-    services.voting_open(actor=request.user, round_=round_)
+    services.voting_open(actor=request.user, round_=round_, reason=reason)
     return "The vote is open; ballots stay sealed until you close it."
 
 
@@ -135,7 +147,7 @@ STEPS = {
 
 
 @require_POST
-def step(request: UserRequest, pk: int, name: str) -> HttpResponse:
+def step(request: UserRequest, pk: int, name: str) -> HttpResponseBase:
     """Take the next step of a round."""
     round_ = round_or_404(request, pk)
     if name not in STEPS:
@@ -146,51 +158,44 @@ def step(request: UserRequest, pk: int, name: str) -> HttpResponse:
         if error.field != "reason":
             messages.error(request, error.message)
             return redirect("admin:pitches_round_decide" if name == "publish" else DESK, round_.pk)
-        form = ReasonForm(request.POST)
+        form = (UnscreenedForm if name == "vote" else ReasonForm)(request.POST)
         form.is_valid()
         form.errors.pop("reason", None)
         form_refuse(form, error)
-        return _desk(request, round_, form)
+        return _desk(request, round_, form, wrong=name)
     return redirect(DESK, round_.pk)
 
 
-def schedule(request: UserRequest, pk: int) -> HttpResponse:
+def schedule(request: UserRequest, pk: int) -> HttpResponseBase:
     """Set other deadlines."""
     round_ = round_or_404(request, pk)
     visible_or_404(request.user, "pitches.change_round", round_)
     form = RescheduleForm(request.POST or None, round_=round_)
-    if request.method == "POST" and form.is_valid():
-        try:
-            services.round_reschedule(
-                actor=request.user,
-                round_=round_,
-                calendar=form.calendar(round_.time_zone),
-                reason=form.cleaned_data["reason"],
-            )
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            messages.success(request, "The deadlines are changed.")
-            return redirect(DESK, round_.pk)
+
+    def work(said: dict[str, Any]) -> HttpResponseBase:
+        calendar = form.calendar(round_.time_zone)
+        services.round_reschedule(actor=request.user, round_=round_, calendar=calendar, reason=said["reason"])
+        return done(request, "The deadlines are changed.", DESK, pk=round_.pk)
+
     context = {"round": round_, "form": form, "tab": ""}
-    return page(request, "schedule.html", f"{round_}: calendar", context, form_status(form))
+    answer = submitted(request, form, work)
+    return answer or page(request, "schedule.html", f"{round_}: calendar", context, form_status(form))
 
 
-def committee(request: UserRequest, pk: int) -> HttpResponse:
+def committee(request: UserRequest, pk: int) -> HttpResponseBase:
     """Show who sits in the committee and who has which conflict; give a seat."""
     round_ = round_or_404(request, pk)
     form = SeatForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        said = form.cleaned_data
-        try:
-            services.seat_set(actor=request.user, round_=round_, user=said["user"], is_chair=said["is_chair"])
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            messages.success(request, f"{said['user']} has a seat.")
-            return redirect(COMMITTEE, round_.pk)
-    context = _committee_context(request, round_)
-    return page(request, "committee.html", f"{round_}: committee", {**context, "form": form}, form_status(form))
+
+    def work(said: dict[str, Any]) -> HttpResponseBase:
+        services.seat_set(actor=request.user, round_=round_, user=said["user"], is_chair=said["is_chair"])
+        return done(request, f"{said['user']} has a seat.", COMMITTEE, pk=round_.pk)
+
+    answer = submitted(request, form, work)
+    if answer is not None:
+        return answer
+    context = {**_committee_context(request, round_), "form": form}
+    return page(request, "committee.html", f"{round_}: committee", context, form_status(form))
 
 
 def _committee_context(request: UserRequest, round_: Round) -> dict[str, Any]:
@@ -216,22 +221,21 @@ def _committee_context(request: UserRequest, round_: Round) -> dict[str, Any]:
 
 
 @require_POST
-def seat_remove(request: UserRequest, pk: int, seat: int) -> HttpResponse:
+def seat_remove(request: UserRequest, pk: int, seat: int) -> HttpResponseBase:
     """Take a seat away."""
     round_ = round_or_404(request, pk)
     found = get_object_or_404(CommitteeSeat.objects.select_related("user", "round"), round=round_, pk=seat)
     reason = request.POST.get("reason", "")
-    return done(
-        request,
-        lambda: services.seat_remove(actor=request.user, seat=found, reason=reason),
-        f"{found.user} has no seat any more.",
-        COMMITTEE,
-        round_.pk,
-    )
+
+    def work() -> str:
+        services.seat_remove(actor=request.user, seat=found, reason=reason)
+        return f"{found.user} has no seat any more."
+
+    return pressed(request, work, COMMITTEE, pk=round_.pk)
 
 
 @require_POST
-def recusal_judge(request: UserRequest, pk: int, recusal: int) -> HttpResponse:
+def recusal_judge(request: UserRequest, pk: int, recusal: int) -> HttpResponseBase:
     """Waive a declared conflict with a plan, or dismiss it."""
     round_ = round_or_404(request, pk)
     hidden = conflicted_ids(request.user, round_)
@@ -239,10 +243,9 @@ def recusal_judge(request: UserRequest, pk: int, recusal: int) -> HttpResponse:
     found = get_object_or_404(rows, pitch__round=round_, pk=recusal)
     judge = services.recusal_waive if request.POST.get("judgement") == "waive" else services.recusal_dismiss
     plan = request.POST.get("plan", "")
-    return done(
-        request,
-        lambda: judge(actor=request.user, recusal=found, plan=plan),
-        f"{found.member} may take part again.",
-        COMMITTEE,
-        round_.pk,
-    )
+
+    def work() -> str:
+        judge(actor=request.user, recusal=found, plan=plan)
+        return f"{found.member} may take part again."
+
+    return pressed(request, work, COMMITTEE, pk=round_.pk)

@@ -10,13 +10,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from hashlib import sha256
 from threading import Lock
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from pitches.choosing import Inputs
-from pitches.selection import greedy, shares
-from pitches.selection.exact import Search, solve
 from pitches.selection.problem import Infeasible, Option, Problem, Solution
-from pitches.selection.programme import Programme
 
 ENGINES = 4  # rounds that deliberate at the same time, in one process
 ANSWERS = 400
@@ -39,7 +36,7 @@ class Memory:
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
-                return self._kept[key]  # type: ignore[return-value]
+                return cast(T, self._kept[key])
         made = make()
         self.put(key, made)
         return made
@@ -148,6 +145,8 @@ class Engine:
         return answer
 
     def _search(self, setting: Setting, seconds: float) -> Solution | Infeasible:
+        from pitches.selection.exact import Search, solve  # loads slowly, and most processes never choose
+
         names: list[str | tuple[str, str]] = [
             (str(one.pitch), one.offer) if one.offer else str(one.pitch) for one in setting.held if one.force == "in"
         ]
@@ -183,12 +182,16 @@ class Engine:
         return self._answers.get("curve", self._curve)
 
     def _curve(self) -> tuple[list[tuple[int, int]], bool]:
+        from pitches.selection.programme import Programme
+
         programme = Programme(self.problem)
         caps = [self.problem.cap * 2 * number // (POINTS - 1) for number in range(POINTS)]
         return [(cap, programme.best(self.at(cap).spendable)) for cap in caps], programme.exact
 
     def rivals(self, cap: int, *, seconds: float) -> dict[str, Rival]:
         """Return what greed and equal shares choose at a cap with nothing held, beside the exact choice."""
+        from pitches.selection import greedy, shares
+
         problem = self.at(cap)
         exact = self.solve(Setting(cap), seconds=seconds)
         found = {"exact": exact}

@@ -181,9 +181,10 @@ KNOWLEDGE = Idea(
     "Answers from the handbook",
     "An agent finds the paragraph of the handbook that answers a caller's question, and quotes it.",
     "Callers wait 70 seconds on average while somebody searches.",
-    46_000,
+    60_000,
     "Seconds until an answer",
     (Work("Find and quote", "standard", 40_000, (9000, 7000, 350)),),
+    quality=(("economy", "6", "200 questions; it quotes the paragraph beside"),),
 )
 INVOICES = Idea(
     "Claims",
@@ -265,9 +266,9 @@ VALUATION = Idea(
     "Second look at valuations",
     "An agent compares a valuation with sales nearby and says where it would ask.",
     "One valuation in forty is far off, and we notice after the loan is paid out.",
-    66_000,
+    21_000,
     "Valuations corrected in time",
-    (Work("Compare a valuation", "standard", 1500, (40_000, 15_000, 1500)),),
+    (Work("Compare a valuation", "economy", 20_000, (40_000, 15_000, 1500)),),
     kind="risk",
 )
 CALL_NOTES = Idea(

@@ -11,8 +11,10 @@ from django.db.models.functions import Now
 
 from allocations.services import key_issue
 from pitches.demo.catalogue import catalogue_make, year_begin
+from pitches.demo.chosen import deciding_round, published_round
 from pitches.demo.people import company_make
-from pitches.demo.rounds import open_round, published_round, settled_round, voting_round
+from pitches.demo.reported import reported_make
+from pitches.demo.rounds import open_round, settled_round, voting_round
 from pitches.demo.usage import usage_make
 from teams.errors import Refused
 from teams.models import Notification, User
@@ -38,8 +40,10 @@ def demo_load() -> dict[str, Any]:
     usage_make(company, allocations, models, system)
     Notification.objects.update(read_at=Now())  # that round is history; what follows is news
     published_round(company)
+    deciding_round(company)
     voting_round(company)
     open_round(company)
+    reported_make(company, system)
     Notification.objects.update(emailed_at=Now())  # nobody at Otterbridge has a mailbox
     claims = allocations["Claims"]
     _, secret = key_issue(actor=company.lead("Claims"), allocation=claims, name="first-steps")

@@ -1,4 +1,4 @@
-"""Four rounds: one settled, one whose offers wait, one that votes, one that is open."""
+"""Rounds that people decide: one settled, one that votes, one that is open."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -22,16 +22,29 @@ from pitches.quotes import in_cents
 from pitches.selectors.asking import terms_of
 from pitches.selectors.conflicts import eligible_members, undeclared
 from pitches.selectors.quotes import asked_by_tier
+from pitches.selectors.screening import unscreened
 from pitches.services import Calendar, ConflictAnswer, Mark, Rules
-from pitches.transitions import OfferState
+from pitches.transitions import OfferState, PitchState
 from teams.models import User
 
 ZONE = "Europe/Berlin"
+RULES = Rules(reserve_share=Decimal("0.1"), hurdle=Decimal("1.2"), quorum=3)
 REMARKS = {
     "Value": "The saving is counted where it falls, and finance agrees with the price of an hour.",
     "Evidence": "They measured it on cases of their own; the sample is small.",
     "Delivery": "The people who will run it were in the pilot.",
     "Frugality": "Most of the prompt is cached, and what can wait goes to batch.",
+}
+DOUBTS = {
+    "Value": "I do not believe the hours: nobody will work less because of it.",
+    "Evidence": "A pilot of two weeks with the friendliest desk proves little.",
+    "Delivery": "Nobody is named who keeps it running after the pilot.",
+    "Frugality": "A cheaper tier was hardly tried, and the prompt carries everything every time.",
+}
+DOUBTFUL = 4
+SCREENERS = {
+    Aspect.ESTIMATE: ("Noor de Vries", Aspect.ESTIMATE, Finding.FEASIBLE, "Calls and tokens fit the pilot."),
+    Aspect.COMPLIANCE: ("Mila Novak", Aspect.COMPLIANCE, Finding.FEASIBLE, "Nothing leaves what its notice allows."),
 }
 
 
@@ -93,6 +106,12 @@ class Sitting:
             reason=reason,
         )
 
+    def screen_rest(self) -> None:
+        """Let the platform and compliance find feasible whatever they did not look at yet."""
+        for pitch, aspects in unscreened(self.round.pitches.filter(state=PitchState.IN_REVIEW).order_by("pk")):
+            for aspect in aspects:
+                self.screen(pitch, *SCREENERS[aspect])
+
     def free(self, pitch: Pitch) -> list[User]:
         """Return the members who have no conflict about a pitch."""
         eligible = eligible_members(self.round)[pitch.pk]
@@ -105,11 +124,14 @@ class Sitting:
             services.declaration_make(actor=member, round_=self.round, answers=answers)
 
     def review(self, pitch: Pitch, *scores: int) -> None:
-        """Let members review a pitch, one for each score."""
+        """Let members review a pitch, one for each score: those who were asked to before the others."""
         criteria = list(self.round.criteria.order_by("position"))
-        for place, (member, score) in enumerate(zip(self.free(pitch), scores, strict=False)):
+        asked = set(pitch.assignments.filter(ended_at=None).values_list("member", flat=True))
+        members = sorted(self.free(pitch), key=lambda member: member.pk not in asked)
+        for place, (member, score) in enumerate(zip(members, scores, strict=False)):
+            said = DOUBTS if score <= DOUBTFUL else REMARKS
             marks = {
-                row.pk: Mark(max(1, min(9, score + (number + place) % 2)), REMARKS[row.name])
+                row.pk: Mark(max(1, min(9, score + (number + place) % 2)), said[row.name])
                 for number, row in enumerate(criteria)
             }
             services.review_submit(
@@ -167,11 +189,20 @@ class Sitting:
 
 
 def sitting_open(
-    company: Company, number: int, cap: str, starts_on: date, *, closes_in: int = 10, terms: Terms = DEFAULT_TERMS
+    company: Company,
+    number: int,
+    cap: str,
+    starts_on: date,
+    *,
+    closes_in: int = 10,
+    answer_days: int = 7,
+    rules: Rules = RULES,
+    terms: Terms = DEFAULT_TERMS,
 ) -> Sitting:
     """Prepare a round, seat the committee and open it; it takes pitches for ten days unless said otherwise."""
     evening = datetime.now(UTC).replace(hour=16, minute=0, second=0, microsecond=0)
-    calendar = Calendar(*(evening + timedelta(days=closes_in + 7 * step) for step in range(4)))
+    days = (0, 7, 14, 14 + answer_days)
+    calendar = Calendar(*(evening + timedelta(days=closes_in + day) for day in days))
     round_ = services.round_create(
         actor=company.chair,
         name=f"{today().year} round {number}",
@@ -180,7 +211,7 @@ def sitting_open(
         starts_on=starts_on,
         months=6,
         time_zone=ZONE,
-        rules=Rules(reserve_share=Decimal("0.1"), hurdle=Decimal("1.2"), quorum=3),
+        rules=rules,
     )
     services.terms_set(actor=company.chair, round_=round_, terms=terms)
     sitting = Sitting(company, round_)
@@ -210,6 +241,7 @@ def settled_round(company: Company, system: User) -> dict[str, Allocation]:
         pitches, ((8, 7, 7), (8, 8, 6), (7, 8, 5), (6, 6, 7), (4, 3, 5), (6, 5, 6), (6, 7, 6)), strict=True
     ):
         sitting.review(pitch, *scores)
+    sitting.screen_rest()
     sitting.step("voting_open")
     for pitch, votes in zip(
         pitches,
@@ -246,11 +278,12 @@ def settled_round(company: Company, system: User) -> dict[str, Allocation]:
     )
     services.offers_expire(actor=system, at=sitting.round.answers_due_at)
     sitting.step("round_settle")
-    _move_into_the_past(sitting.round, days=70)
+    move_into_the_past(sitting.round, days=70)
     return made
 
 
-def _move_into_the_past(round_: Round, *, days: int) -> None:
+def move_into_the_past(round_: Round, *, days: int) -> None:
+    """Move a round's deadlines, and those of its offers, as if it had been played in its own time."""
     # No service sets deadlines that are over; the round was played in one go.
     back = timedelta(days=days)
     names = ("submissions_close_at", "reviews_close_at", "voting_closes_at", "answers_due_at")
@@ -258,41 +291,9 @@ def _move_into_the_past(round_: Round, *, days: int) -> None:
     Offer.objects.filter(pitch__round=round_, state=OfferState.OPEN).update(expires_at=F("expires_at") - back)
 
 
-def published_round(company: Company) -> None:
-    """Play a round up to its offers: one waits for an answer, one pitch is on the waitlist, one was deferred."""
-    sitting = sitting_open(company, 2, "20000", today().replace(day=1))
-    pitches = sitting.submit(ideas.KNOWLEDGE, ideas.VALUATION, ideas.INCIDENTS)
-    sitting.step("review_start")
-    sitting.declare()
-    for pitch, score in zip(pitches, (8, 6, 5), strict=True):
-        sitting.review(pitch, score, score, score + 1)
-    sitting.step("voting_open")
-    for pitch, votes in zip(pitches, ((8, 8, 9, 7), (6, 6, 7, 5), (4, 4)), strict=True):
-        sitting.vote(pitch, *votes)
-    sitting.step("voting_close")
-    knowledge, valuation, incidents = pitches
-    sitting.fund(knowledge, "Forty thousand calls a month, and the measurement is theirs. Funded as asked.")
-    sitting.wait(valuation, "Worth it, and next in line when money comes back.", in_line=True)
-    sitting.defer(incidents, "Two scores where three are needed: it was not judged, and can go to the next round.")
-    sitting.step("round_publish")
-    _move_into_the_past(sitting.round, days=25)
-    _counter(sitting, knowledge)
-
-
-def _counter(sitting: Sitting, pitch: Pitch) -> None:
-    offer = Offer.objects.get(pitch=pitch)
-    lines = {tier: in_cents(amount * Decimal("1.25")) for tier, amount in asked_by_tier(pitch.submitted).items()}
-    services.counter_make(
-        actor=sitting.company.lead(pitch.team.name),
-        offer=offer,
-        lines=lines,
-        message="The evening shift wants to use it as well: a quarter more calls.",
-    )
-
-
 def voting_round(company: Company) -> None:
     """Play a round into its vote: some ballots are in the box, one member is recused by rule, one by declaration."""
-    sitting = sitting_open(company, 3, "40000", today().replace(day=1), closes_in=3)
+    sitting = sitting_open(company, 4, "40000", today().replace(day=1), closes_in=3)
     pitches = sitting.submit(ideas.COPILOT, ideas.FRAUD_GRAPH, ideas.DEBT_PLANS, ideas.TRANSLATION)
     copilot, fraud, debts, translation = pitches
     services.recusal_declare(
@@ -303,23 +304,22 @@ def voting_round(company: Company) -> None:
     )
     sitting.step("review_start")
     sitting.declare()
-    for pitch in pitches:
-        sitting.screen(pitch, "Noor de Vries", Aspect.ESTIMATE, Finding.FEASIBLE, "Calls and tokens fit the pilot.")
     why = "Prompts carry account numbers: they must be masked before the first call."
     sitting.screen(fraud, "Mila Novak", Aspect.COMPLIANCE, Finding.PROBLEM, why)
     for pitch, scores in zip(pitches, ((8, 7, 4), (7, 8, 6), (6, 6, 7), (7, 7, 8)), strict=True):
         sitting.review(pitch, *scores)
+    sitting.screen_rest()
     sitting.step("voting_open")
     sitting.vote(copilot, 8, 7)
     sitting.vote(fraud, 7)
     sitting.vote(translation, 8, 7, 9)
     sitting.vote(debts, 6, 0)
-    _move_into_the_past(sitting.round, days=14)
+    move_into_the_past(sitting.round, days=14)
 
 
 def open_round(company: Company) -> None:
     """Open a round with a pitch in every state that one can be in before the reviews."""
-    sitting = sitting_open(company, 4, "50000", today().replace(day=1), terms=TERMS)
+    sitting = sitting_open(company, 5, "50000", today().replace(day=1), terms=TERMS)
     sitting.draft(ideas.INVOICES, by=company.people["Ben Carter"])
     _half_a_draft(sitting)
     sitting.submit(ideas.CALL_NOTES)

@@ -60,7 +60,7 @@ HABITS = (
 
 def usage_make(company: Company, allocations: dict[str, Allocation], models: dict[str, AiModel], system: User) -> None:
     """Issue the teams' keys, write two weeks of calls and post them to the ledger."""
-    dice = random.Random(20)  # noqa: S311  a believable pattern, the same every time
+    dice = random.Random(20)  # noqa: S311 - a believable pattern, the same every time
     now = datetime.now(UTC)
     first = datetime.combine((now - timedelta(days=DAYS)).date(), time.min, UTC)
     keys: dict[tuple[str, str], QuotaKey] = {}

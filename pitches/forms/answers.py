@@ -20,8 +20,8 @@ class NewPitchForm(forms.Form):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.teams, self.rounds = teams_of(user), open_rounds()
-        self.fields["team"].queryset = self.teams  # type: ignore[attr-defined]
-        self.fields["round"].queryset = self.rounds  # type: ignore[attr-defined]
+        fields: Any = self.fields
+        fields["team"].queryset, fields["round"].queryset = self.teams, self.rounds
 
 
 class WhyForm(forms.Form):

@@ -40,11 +40,11 @@ class QuestionRow(forms.Form):
 
     def __init__(self, *args: Any, others: Mapping[str, str] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        field = self.fields["when_field"]
+        field: Any = self.fields["when_field"]
         # What was typed stays a choice, so that the service can say what is wrong with it.
         typed = str(self.data.get(self.add_prefix("when_field"), "")) if self.is_bound else ""
         known = {**OWN_LABELS, **(others or {})}
-        field.choices = [("", "Always"), *({typed: typed} | known if typed else known).items()]  # type: ignore[attr-defined]
+        field.choices = [("", "Always"), *({typed: typed} | known if typed else known).items()]
 
     def asked(self, answers: Mapping[str, Mapping[str, str]]) -> Asked:
         """Return the row as a question, given the answers of each field with their words; ask `is_valid` first."""

@@ -29,7 +29,8 @@ class OverrideForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.options = {str(option.pk): option for option in options}
         labels = [(pk, f"{option.label}, {show(option.cost)}") for pk, option in self.options.items()]
-        self.fields["option"].choices = [("", "the one that costs the round least"), *labels]  # type: ignore[attr-defined]
+        field: Any = self.fields["option"]
+        field.choices = [("", "the one that costs the round least"), *labels]
 
     def chosen(self) -> PitchOption | None:
         """Return the offer that was named; ask `is_valid` first."""

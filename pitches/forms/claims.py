@@ -32,7 +32,8 @@ class ClaimForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        fields: Any = self.fields
         funded = Pitch.objects.filter(state=PitchState.FUNDED).select_related("team").order_by("-pk")
-        self.fields["pitch"].queryset = funded  # type: ignore[attr-defined]
+        fields["pitch"].queryset = funded
         counted = ResolvedClaim.objects.filter(replaced_by=None).select_related("team").order_by("-pk")
-        self.fields["replaces"].queryset = counted  # type: ignore[attr-defined]
+        fields["replaces"].queryset = counted

@@ -10,7 +10,7 @@ from django import forms
 from djmoney.money import Money
 
 from ledger.models import Tier
-from ledger.money import CURRENCY, plain
+from ledger.money import CURRENCY, plain, show
 from pitches.forms.fields import CountField, DollarField
 from pitches.models import Choice, Criterion, Decision, Expertise, Outcome, RecusalType, Review, Round
 from pitches.services import Calendar, Mark, Rules
@@ -28,6 +28,17 @@ class ReasonForm(forms.Form):
     """Why something is done; it stays in the history."""
 
     reason = forms.CharField(label="Reason", max_length=2000, widget=forms.Textarea({"rows": 2}))
+
+
+class UnscreenedForm(ReasonForm):
+    """Why the vote opens although a pitch was not screened."""
+
+    reason = forms.CharField(
+        label="Why the vote opens without it",
+        max_length=2000,
+        widget=forms.Textarea({"rows": 2}),
+        help_text="At least 10 characters. It stays in the history and in the minutes.",
+    )
 
 
 class NoteForm(forms.Form):
@@ -229,15 +240,17 @@ class SeatForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["user"].queryset = people_with_role(Role.COMMITTEE, Role.CHAIR)  # type: ignore[attr-defined]
+        field: Any = self.fields["user"]
+        field.queryset = people_with_role(Role.COMMITTEE, Role.CHAIR)
 
 
 class ReviewForm(forms.Form):
-    """A score and a sentence for each criterion."""
+    """A score and a sentence for each criterion, filled in from a `review` where there is one."""
 
     def __init__(self, *args: Any, criteria: list[Criterion], review: Review | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.criteria = criteria
+        self.review = review
         marks = {mark.criterion_id: mark for mark in review.scores.all()} if review else {}
         for criterion in criteria:
             mark = marks.get(criterion.pk)
@@ -282,7 +295,7 @@ class BallotForm(forms.Form):
 
     choice = forms.ChoiceField(label="Vote", choices=Choice.choices, widget=forms.RadioSelect)
     score = forms.TypedChoiceField(
-        label="Score",
+        label="Score, 1 to 9",
         choices=[("", "none"), *((str(score), str(score)) for score in range(1, 10))],
         coerce=int,
         empty_value=None,
@@ -327,7 +340,7 @@ class DecisionForm(forms.Form):
                 label=tier.label,
                 required=False,
                 initial=plain(amount) if amount else "",
-                help_text=f"asked {plain(asked[tier])} USD" if tier in asked else "not asked for",
+                help_text=f"asked {show(asked[tier])}" if tier in asked else "not asked for",
             )
 
     def lines(self) -> dict[Tier, Decimal]:

@@ -6,7 +6,7 @@ from django import forms
 
 from ledger.money import plain
 from pitches.forms.answers import NewPitchForm
-from pitches.forms.rows import rows_put
+from pitches.forms.rows import ItemForm, rows_put
 from pitches.models import LineItem, Pitch, PitchRevision
 from pitches.selectors.earlier import pitches_to_copy
 from teams.models import User
@@ -24,15 +24,6 @@ PLAIN = (
     "compliance_note",
     "latency",
     "stop_behaviour",
-)
-COUNTS = (
-    "calls_target",
-    "calls_min",
-    "calls_stretch",
-    "input_tokens",
-    "cached_tokens",
-    "output_tokens",
-    "batch_percent",
 )
 
 
@@ -69,8 +60,7 @@ def _rows(revision: PitchRevision) -> dict[str, list[dict[str, str]]]:
 
 
 def _item(item: LineItem) -> dict[str, str]:
-    counts = {name: str(getattr(item, name)) for name in COUNTS}
-    return {"workflow": item.workflow, "tier": item.tier, "evidence": item.evidence, **counts}
+    return {name: str(getattr(item, name)) for name in ItemForm.base_fields}
 
 
 def typed_last(pitch: Pitch) -> dict[str, str]:
@@ -106,8 +96,8 @@ class BeginForm(NewPitchForm):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, user=user, **kwargs)
         self.earlier = pitches_to_copy(user)
-        self.fields["source"].queryset = self.earlier  # type: ignore[attr-defined]
-        self.fields["source"].label_from_instance = _label  # type: ignore[attr-defined]
+        source: Any = self.fields["source"]
+        source.queryset, source.label_from_instance = self.earlier, _label
         self.fields["title"].required = False
         self.fields["title"].help_text = "You can change it until you submit. Blank: the title of the earlier pitch."
         if not self.earlier.exists():

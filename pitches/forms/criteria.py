@@ -8,6 +8,7 @@ from django import forms
 
 from pitches.forms.fields import CountField
 from pitches.models import Criterion
+from teams.typed import whole_in
 
 MOST_ROWS = 20
 PARTS = ("name", "question", "weight", "order", "remove")
@@ -81,7 +82,7 @@ class CriteriaForm(forms.Form):
     def weights(self) -> int:
         """Return the sum of the weights that stand in the rows and can be read."""
         values = [str(self[f"criterion-{number}-weight"].value() or "") for number in range(self.count)]
-        return sum(int(value) for value in values if value.isascii() and value.isdigit() and len(value) < 4)
+        return sum(whole_in(value, 0, digits=3) for value in values)
 
     def clean(self) -> dict[str, Any]:
         """Ask each row that stays for a name, a question and a weight, and for names that differ."""
@@ -118,5 +119,4 @@ class CriteriaForm(forms.Form):
 
 def rows_in(typed: Mapping[str, str]) -> int:
     """Return how many rows were sent."""
-    text = typed.get("criterion-TOTAL", "")
-    return min(int(text), MOST_ROWS) if text.isascii() and text.isdigit() and len(text) < 4 else 0
+    return min(whole_in(typed.get("criterion-TOTAL", ""), 0, digits=3), MOST_ROWS)

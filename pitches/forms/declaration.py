@@ -9,6 +9,7 @@ from pitches.models import DeclarationAnswer, Pitch, RecusalType
 from pitches.services import ConflictAnswer
 
 NONE = "none"
+DeclaredRow = tuple[Pitch, forms.BoundField, forms.BoundField]
 
 
 class DeclarationForm(forms.Form):
@@ -31,6 +32,7 @@ class DeclarationForm(forms.Form):
                 label="Reason, if you have a conflict",
                 required=False,
                 max_length=2000,
+                widget=forms.TextInput({"placeholder": "Reason, if you have a conflict"}),
                 initial=said.reason if said else "",
             )
 
@@ -43,7 +45,7 @@ class DeclarationForm(forms.Form):
         return self.cleaned_data
 
     @property
-    def rows(self) -> list[tuple[Pitch, forms.BoundField, forms.BoundField]]:
+    def rows(self) -> list[DeclaredRow]:
         """Return each pitch with its two fields."""
         return [(pitch, self[f"type-{pitch.pk}"], self[f"reason-{pitch.pk}"]) for pitch in self.pitches]
 

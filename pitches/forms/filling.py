@@ -89,6 +89,6 @@ class KeyForm(forms.Form):
 
     def __init__(self, *args: Any, keys: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        field = self.fields["key"]
-        field.queryset = keys  # type: ignore[attr-defined]
-        field.label_from_instance = lambda key: f"{key.name}, {key.allocation}"  # type: ignore[attr-defined]
+        field: Any = self.fields["key"]
+        field.queryset = keys
+        field.label_from_instance = lambda key: f"{key.name}, {key.allocation}"

@@ -17,6 +17,7 @@ from pitches.models import Pitch
 from pitches.questions import Evidence, LinkKind
 from pitches.selectors.applicants import pitch_number
 from teams.models import User
+from teams.typed import whole_in
 
 if TYPE_CHECKING:
     FormSetBase = forms.BaseFormSet[Any]
@@ -187,8 +188,7 @@ ROWS: dict[str, type[forms.BaseForm]] = {
 
 def row_count(typed: Mapping[str, str], prefix: str) -> int:
     """Return how many rows a draft shows: at least one, at most forty."""
-    text = typed.get(f"{prefix}-TOTAL_FORMS", "1")
-    return min(max(int(text), 1), MOST_ROWS) if text.isascii() and text.isdigit() and len(text) < 6 else 1
+    return min(max(whole_in(typed.get(f"{prefix}-TOTAL_FORMS", ""), 1, digits=5), 1), MOST_ROWS)
 
 
 def rows_values(typed: Mapping[str, str], prefix: str, name: str) -> list[str]:

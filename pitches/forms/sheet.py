@@ -8,19 +8,8 @@ from ledger.models import Tier
 from pitches.forms.rows import MOST_ROWS, ItemForm
 from pitches.questions import Evidence
 
-COLUMNS = (
-    "workflow",
-    "tier",
-    "calls_target",
-    "calls_min",
-    "calls_stretch",
-    "input_tokens",
-    "cached_tokens",
-    "output_tokens",
-    "batch_percent",
-    "evidence",
-)
-NEEDED = frozenset({"workflow", "tier", "calls_target", "input_tokens", "output_tokens"})
+COLUMNS = tuple(ItemForm.base_fields)
+NEEDED = frozenset(name for name, asked in ItemForm.base_fields.items() if asked.required)
 EXAMPLE = ("Read and sort a claim", "standard", "10000", "5000", "15000", "4500", "3000", "150", "20", "measured")
 TEMPLATE = f"{','.join(COLUMNS)}\r\n{','.join(EXAMPLE)}\r\n"
 MOST_BYTES = 100_000

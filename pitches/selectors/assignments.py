@@ -18,7 +18,8 @@ from teams.selectors import Person
 def assignments_standing(round_: Round) -> list[Assignment]:
     """Return the assignments of a round that have not ended, those of withdrawn pitches left out."""
     rows = Assignment.objects.filter(pitch__round=round_, ended_at=None).exclude(pitch__state=PitchState.WITHDRAWN)
-    return list(rows.select_related("member", "pitch__current").order_by("pitch_id", "member__name", "pk"))
+    rows = rows.select_related("member", "pitch__current", "pitch__team")
+    return list(rows.order_by("pitch_id", "member__name", "pk"))
 
 
 def pitches_assigned_to(user: Person, round_: Round) -> frozenset[int]:

@@ -44,9 +44,12 @@ def closed_events(user: Person) -> Q:
     seated = rounds_seated(user).values("pk")
     outside = Pitch.objects.filter(undecided).exclude(round__in=seated)
     deliberating = Round.objects.exclude(state__in=DECISIONS_PUBLIC).exclude(pk__in=seated)
+    # Why a vote opened without a screening is told beside what was not screened.
+    unscreened = Q(object_type=ROUND, verb="round.vote", details__has_key="unscreened")
     return (
         Q(object_type=PITCH, object_id__in=_as_text(recused))
         | Q(object_type__in=OF_COMMITTEE, details__pitch__in=list(recused.values_list("pk", flat=True)))
+        | unscreened & Q(object_id__in=_as_text(Round.objects.filter(pk__in=recused.values("round"))))
         | Q(object_type=PITCH, verb__in=SEALED_VERBS, object_id__in=_as_text(outside))
         | Q(object_type=ROUND, verb__in=BOARD_VERBS, object_id__in=_as_text(deliberating))
     )

@@ -120,9 +120,10 @@ def _told(
     by_adoption = _by_adoption(events)
     for event in events:
         details: dict[str, Any] = {**event.details, "hidden": hidden, "people": people, "outcomes": outcomes}
+        details["titles"] = titles
         if event.object_type == "pitches.round":
             kind, words = ROUND_WORDS[event.verb]
-            reason = "" if event.verb in STEPS else event.reason
+            reason = "" if event.verb in STEPS and not _unscreened(details) else event.reason
             yield Entry(event.at, event.pk, event.actor.name, kind, _sentence(words(details), reason))
         elif event.pk not in by_adoption:
             pitch = int(event.object_id)
@@ -132,7 +133,7 @@ def _told(
 
 
 STEPS = frozenset({"round.review", "round.vote", "round.decide", "round.publish"})
-"""Their reason is the step itself, which the sentence says."""
+"""Their reason is the step itself, which the sentence says; a vote that opened without a screening has one."""
 
 
 def _by_adoption(events: Sequence[AuditEvent]) -> set[int]:
@@ -190,6 +191,18 @@ def _adopted(details: Details) -> str:
     return f"made tentative decisions on {_count(len(seen), 'pitch')} from choice {details.get('selection')}"
 
 
+def _unscreened(details: Details) -> list[str]:
+    """Return the titles of what went on the ballot without a screening, of those that the reader may know."""
+    seen = (pk for pk in details.get("unscreened", []) if pk not in details["hidden"])
+    return [details["titles"][pk] for pk in seen if pk in details["titles"]]
+
+
+def _voted(details: Details) -> str:
+    missed = ", ".join(f"“{title}”" for title in _unscreened(details))
+    without = f" without a screening by both of {missed}" if missed else ""
+    return f"ended the reviews and opened the vote{without}"
+
+
 def _published(details: Details) -> str:
     counts: Counter[str] = details["outcomes"]
     told = [f"{counts[outcome]} {outcome.label.lower()}" for outcome in Outcome if counts[outcome]]
@@ -227,7 +240,7 @@ Words = Callable[[Details], str]
 ROUND_WORDS: dict[str, tuple[str, Words]] = {
     "round.open": ("calendar", lambda d: "opened the round"),
     "round.review": ("calendar", lambda d: "closed the round for pitches; the reviews began"),
-    "round.vote": ("calendar", lambda d: "ended the reviews and opened the vote"),
+    "round.vote": ("calendar", _voted),
     "round.decide": ("calendar", lambda d: "closed the vote"),
     "round.reveal": ("calendar", lambda d: f"opened {_count(d.get('ballots', 0), 'ballot')} at once"),
     "round.reschedule": ("calendar", lambda d: "changed the calendar"),
@@ -254,7 +267,7 @@ def _facts(round_: Round, hidden: frozenset[int]) -> dict[str, int]:
     """Count what led up to the deliberation, of the pitches that the reader may see."""
     reviews = Review.objects.filter(revision__pitch__round=round_, revision=F("revision__pitch__current"))
     ballots = Ballot.objects.filter(pitch__round=round_).exclude(revealed_at=None)
-    screenings = Screening.objects.filter(revision__pitch__round=round_)
+    screenings = Screening.objects.filter(revision__pitch__round=round_, carried_from=None)
     remarks = Remark.objects.filter(pitch__round=round_)
     return {
         "reviews": reviews.exclude(revision__pitch__in=hidden).count(),

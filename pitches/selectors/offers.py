@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from django.db.models import F, Prefetch, Q, QuerySet, Sum, Value
 
-from ledger.models import AccountBalance, Tier
+from ledger.models import AccountBalance, EntryKind, Posting, Tier
 from pitches import quotes
 from pitches.models import (
     Counter,
@@ -26,7 +26,7 @@ from pitches.models import (
 from pitches.questions import Basis, Case
 from pitches.room import ZERO, Queued, Room, share_of
 from pitches.selectors.conflicts import HasConflict, conflicted_ids
-from pitches.selectors.rounds import chairs_of, seat_of
+from pitches.selectors.rounds import chairs_of, returned_in, seat_of
 from pitches.transitions import CounterState, OfferState, PitchState, RoundState
 from teams.models import Role, User
 from teams.selectors import Person, has_role, standing
@@ -69,8 +69,8 @@ def latest_date(offer: Offer) -> datetime:
 def room_of(round_: Round, *, without: Offer | None = None) -> Room:
     """Return what can still be offered in a round, in USD; the lines of the offer `without` count as free.
 
-    Open and accepted offers count against the caps. Open ones are still in the pool, which finance may have taken
-    from: what is free is never more than what the pool has beyond them.
+    Open and accepted offers count against the caps, without what awards gave back when they ended. Open ones are still
+    in the pool, which finance may have taken from: what is free is never more than what the pool has beyond them.
     """
     live = Q(offer__state__in=[OfferState.OPEN, OfferState.ACCEPTED])
     rows = OfferLine.objects.filter(live, offer__pitch__round=round_)
@@ -81,15 +81,33 @@ def room_of(round_: Round, *, without: Offer | None = None) -> Room:
         waiting=Sum("awarded", filter=Q(offer__state=OfferState.OPEN), default=ZERO),
         frontier=Sum("awarded", filter=Q(tier=Tier.FRONTIER), default=ZERO),
     )
-    by_team = rows.values_list("offer__pitch__team").annotate(sum=Sum("awarded"))
+    teams = dict(rows.values_list("offer__pitch__team").annotate(sum=Sum("awarded")))
+    back = returned_in(round_)
     stored = AccountBalance.objects.filter(account_id=round_.pool_id).first() if round_.pool_id else None
     in_pool = Decimal(stored.balance.amount) if stored else ZERO
+    free = min(round_.awardable - sums["together"] + back.together, in_pool - sums["waiting"])
+    held = {team: amount - back.teams.get(team, ZERO) for team, amount in teams.items()}
+    return _room(round_, free, sums["frontier"] - back.frontier, held)
+
+
+def room_of_decisions(round_: Round, *, besides: Pitch) -> Room:
+    """Return what tentative decisions leave of a round, in USD; what is decided on `besides` counts as free."""
+    rows = DecisionLine.objects.filter(decision__pitch__round=round_, decision__outcome=Outcome.FUND)
+    rows = rows.exclude(decision__pitch=besides)
+    sums = rows.aggregate(
+        together=Sum("amount", default=ZERO), frontier=Sum("amount", filter=Q(tier=Tier.FRONTIER), default=ZERO)
+    )
+    by_team = rows.values_list("decision__pitch__team").annotate(sum=Sum("amount"))
+    return _room(round_, round_.awardable - sums["together"], sums["frontier"], dict(by_team))
+
+
+def _room(round_: Round, free: Decimal, frontier: Decimal, teams: dict[int, Decimal]) -> Room:
     frontier_cap = share_of(round_.cap, round_.frontier_cap)
     return Room(
-        free=min(round_.awardable - sums["together"], in_pool - sums["waiting"]),
+        free=free,
         team_cap=share_of(round_.cap, round_.team_cap),
-        frontier_free=None if frontier_cap is None else frontier_cap - sums["frontier"],
-        teams=dict(by_team),
+        frontier_free=None if frontier_cap is None else frontier_cap - frontier,
+        teams=teams,
     )
 
 
@@ -112,11 +130,13 @@ def queue_of(round_: Round) -> list[Queued]:
 
 
 def rounds_with_freed_money() -> list[Round]:
-    """Return the published rounds that have a waitlist and in which an offer was declined or expired."""
-    ended = [OfferState.DECLINED, OfferState.EXPIRED]
-    freed = Round.objects.filter(state=RoundState.PUBLISHED, pitches__offers__state__in=ended)
+    """Return the published rounds that have a waitlist, and in which an offer ended or an award gave money back."""
+    ended = Offer.objects.filter(state__in=[OfferState.DECLINED, OfferState.EXPIRED])
+    returned = Posting.objects.filter(entry__kind=EntryKind.RETURN)
     waiting = Pitch.objects.filter(state=PitchState.WAITLISTED, decision__waitlist_place__isnull=False)
-    return list(freed.filter(pk__in=waiting.values("round")).distinct().order_by("pk"))
+    freed = Q(pk__in=ended.values("pitch__round")) | Q(pool__in=returned.values("account"))
+    rounds = Round.objects.filter(freed, state=RoundState.PUBLISHED, pk__in=waiting.values("round"))
+    return list(rounds.order_by("pk"))
 
 
 WHOLE = (

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
+from datetime import datetime
+from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 from django.db.models import QuerySet
@@ -10,12 +11,20 @@ from django.db.models import QuerySet
 from ledger.exports import Cell
 from ledger.money import CURRENCY
 from pitches.models import Outcome, Override, Pitch, Result, Round, Selection
+from pitches.options import OptionCode
 from pitches.selectors.selection import overrides_of, result_of, usd_of
-from pitches.transitions import DECISIONS_PUBLIC
+from pitches.transitions import DECISIONS_PUBLIC, PitchState
 from pitches.wording import change_words
 
 Json = dict[str, Any]
-ZERO = Decimal(0)
+SINCE = {
+    PitchState.OFFERED: "offered, not answered yet",
+    PitchState.FUNDED: "accepted",
+    PitchState.DECLINED: "declined by the team",
+    PitchState.LAPSED: "lapsed",
+    PitchState.WITHDRAWN: "withdrawn",
+}
+ZERO, CENT = Decimal(0), Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,25 @@ class ResultRow:
     def calibration(self) -> str:
         """Return where its team's factor comes from, in a sentence."""
         return calibration_words(self.result.factor, self.said["calibration"])
+
+    @property
+    def worth_per_dollar(self) -> Decimal | None:
+        """Return the worth of a dollar of its cost, to the cent; None where nothing can be awarded."""
+        result = self.result
+        return None if result.worth is None or not result.cost else (result.worth / result.cost).quantize(CENT)
+
+    @property
+    def asked(self) -> Decimal | None:
+        """Return what the team asked for in USD where its offer is another one; else None."""
+        full = next((row["cost"] for row in self.said["offers"] if row["offer"] == OptionCode.FULL), None)
+        return None if self.said["offer"] == OptionCode.FULL else usd_of(full)
+
+    @property
+    def since(self) -> str:
+        """Return what happened to a pitch after it was funded or waitlisted, in words; empty when nothing did."""
+        if self.result.outcome not in {Outcome.FUND, Outcome.WAITLIST}:
+            return ""
+        return SINCE.get(PitchState(self.pitch.state), "")
 
     @property
     def offers(self) -> list[Json]:
@@ -85,10 +113,35 @@ class Published:
     changed: list[tuple[Pitch, str, str]] = field(default_factory=list)
 
     @property
+    def published_at(self) -> datetime | None:
+        """Return since when everybody can read it."""
+        moment: datetime | None = self.rows[0].pitch.decision.published_at
+        return moment
+
+    @property
+    def left(self) -> Decimal:
+        """Return what could be awarded and was not."""
+        return self.spendable - self.cost
+
+    @property
+    def team_limit(self) -> Decimal | None:
+        """Return the most that one team could get; None where only the cap limits it."""
+        return _share(self.selection.round, self.selection.round.team_cap)
+
+    @property
+    def frontier_limit(self) -> Decimal | None:
+        """Return the most that could go to the frontier tier; None where only the cap limits it."""
+        return _share(self.selection.round, self.selection.round.frontier_cap)
+
+    @property
     def waitlist(self) -> list[ResultRow]:
         """Return who waits, the first in line in front."""
         waiting = [row for row in self.rows if row.result.waitlist_place]
         return sorted(waiting, key=lambda row: row.result.waitlist_place or 0)
+
+
+def _share(round_: Round, share: Decimal | None) -> Decimal | None:
+    return None if share is None else (round_.cap * share).quantize(CENT, ROUND_FLOOR)
 
 
 def results_published(round_: Round) -> Published | None:
@@ -115,13 +168,21 @@ def results_published(round_: Round) -> Published | None:
         more={key: usd_of(more[key]) for key in ("cap", "spendable", "worth", "cost") if key in more},
         added=[by_id[pk] for pk in more.get("added", ())],
         dropped=[by_id[pk] for pk in more.get("dropped", ())],
-        changed=[(by_id[row["pitch"]], row["from"], row["to"]) for row in more.get("changed", ())],
+        changed=[(by_id[row["pitch"]], *_labels(said, row)) for row in more.get("changed", ())],
     )
 
 
+def _labels(said: Json, changed: Json) -> tuple[str, str]:
+    """Return what the offer of a pitch is called now, and with the larger cap."""
+    offers = next(row["offers"] for row in said["pitches"] if row["id"] == changed["pitch"])
+    names = {row["offer"]: row["label"] for row in offers}
+    return names[changed["from"]], names[changed["to"]]
+
+
 def _results() -> QuerySet[Result]:
-    related = ("pitch__team", "pitch__current", "selection__round", "selection__created_by", "option")
-    return Result.objects.select_related(*related).order_by("pitch")
+    related = ("pitch__team", "pitch__current", "pitch__decision", "option")
+    chosen = ("selection__round", "selection__created_by")
+    return Result.objects.select_related(*related, *chosen).order_by("pitch")
 
 
 def _rows(results: list[Result], said: Json, overrides: list[Override]) -> Iterator[ResultRow]:

@@ -8,7 +8,7 @@ from ledger.models import Tier
 from ledger.money import show
 from pitches.asking import DEFAULT_CHECKLIST, answer_words
 from pitches.diff import Change, Fact, facts_changed
-from pitches.models import Attachment, LineItem, PitchRevision, QuoteLine, RevisionQuality
+from pitches.models import Aspect, Attachment, LineItem, PitchRevision, QuoteLine, RevisionQuality
 from pitches.questions import Answer, Basis, Case, Evidence, SectionCode
 from pitches.quotes import NOTHING, Quote, Range, Work, batch_share, cached_share, in_cents
 from teams.models import User
@@ -161,14 +161,27 @@ def facts_of(revision: PitchRevision) -> list[Fact]:
         Fact("Evidence", revision.get_evidence_display()),
         Fact("Signs off the value", revision.sign_off.name),
         *_answers(revision, SectionCode.VALUE),
-        Fact("How fast", revision.get_latency_display()),
-        Fact("When a tier is spent", revision.get_stop_behaviour_display()),
-        *(Fact(f"Line item {item.position}", _item_words(item)) for item in revision.line_items.all()),
-        *_answers(revision, SectionCode.WORK),
+        *_work_facts(revision),
         Fact("Quality bar", revision.quality_bar),
         *(Fact(f"Quality, {row.get_tier_display()}", _quality_words(row)) for row in revision.quality.all()),
         *(Fact(f"Milestone {row.position}", f"{row.title}, by {row.due_on}") for row in revision.milestones.all()),
         *_answers(revision, SectionCode.PROOF),
+        *_data_facts(revision),
+        _ask_fact(revision),
+    ]
+
+
+def _work_facts(revision: PitchRevision) -> list[Fact]:
+    return [
+        Fact("How fast", revision.get_latency_display()),
+        Fact("When a tier is spent", revision.get_stop_behaviour_display()),
+        *(Fact(f"Line item {item.position}", _item_words(item)) for item in revision.line_items.all()),
+        *_answers(revision, SectionCode.WORK),
+    ]
+
+
+def _data_facts(revision: PitchRevision) -> list[Fact]:
+    return [
         Fact("Most sensitive data", revision.get_data_class_display()),
         *checklist_of(revision),
         Fact("Explanation", revision.compliance_note),
@@ -177,7 +190,26 @@ def facts_of(revision: PitchRevision) -> list[Fact]:
             for pin in revision.revision_attachments.all()
         ),
         *_answers(revision, SectionCode.DATA),
-        Fact("Ask over the period", show(asked_total(revision.quote_lines.all()))),
+    ]
+
+
+def _ask_fact(revision: PitchRevision) -> Fact:
+    return Fact("Ask over the period", show(asked_total(revision.quote_lines.all())))
+
+
+def facts_screened(revision: PitchRevision, aspect: Aspect) -> list[Fact]:
+    """Return what a screening of an aspect judges: calls, tokens, tiers and price, or data, purpose and people."""
+    what = Fact("What the agents will do", revision.summary)
+    if aspect == Aspect.ESTIMATE:
+        return [what, *_work_facts(revision), _ask_fact(revision)]
+    return [
+        Fact("Use case", revision.title),
+        what,
+        Fact("The problem", revision.problem),
+        Fact("Accountable", accountable_of(revision).name),
+        *(Fact(f"Co-applicant {row.user.name}", row.role) for row in revision.applicants.all()),
+        *_answers(revision, SectionCode.PEOPLE),
+        *_data_facts(revision),
     ]
 
 

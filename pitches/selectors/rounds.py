@@ -1,12 +1,15 @@
 """Rounds: who sees which, and how their money stands."""
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from django.db import connection
 from django.db.models import Count, Q, QuerySet, Sum
 
-from ledger.models import AccountBalance
+from ledger.models import AccountBalance, Tier
 from pitches.models import CommitteeSeat, DecisionLine, OfferLine, Round, RoundKind
 from pitches.transitions import PRIVATE_PITCH, OfferState, PitchState, RoundState
 from teams.models import Role, User
@@ -60,12 +63,14 @@ def chairs_of(round_: Round) -> list[User]:
 class RoundMoney:
     """How a round's cap stands, in USD.
 
-    `awarded` left the pool for allocations, `offered` waits for an answer, `in_pool` is the ledger's figure.
+    `awarded` left the pool for allocations, `returned` is what those gave back when they ended, `offered` waits for an
+    answer, `in_pool` is the ledger's figure.
     """
 
     cap: Decimal
     kept_back: Decimal
     awardable: Decimal
+    returned: Decimal
     awarded: Decimal
     offered: Decimal
     in_pool: Decimal
@@ -74,7 +79,28 @@ class RoundMoney:
     @property
     def available(self) -> Decimal:
         """Return what can still be awarded."""
-        return max(self.awardable - self.awarded - self.offered, Decimal(0))
+        return max(self.awardable - self.awarded + self.returned - self.offered, Decimal(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What awards of a round gave back when they ended, in USD: all of it, of the frontier tier, and by team."""
+
+    together: Decimal
+    frontier: Decimal
+    teams: Mapping[int, Decimal]
+
+
+def returned_in(round_: Round) -> Returned:
+    """Return what came back to a round; the database's own caps ask the same function."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT team_id, tier, amount FROM pitches_returned(%s)", [round_.pk])
+        rows = cursor.fetchall()
+    teams: dict[int, Decimal] = defaultdict(Decimal)
+    for team, _, amount in rows:
+        teams[team] += amount
+    frontier = sum((amount for _, tier, amount in rows if tier == Tier.FRONTIER), Decimal(0))
+    return Returned(sum(teams.values(), Decimal(0)), frontier, dict(teams))
 
 
 def round_money(round_: Round) -> RoundMoney:
@@ -90,6 +116,7 @@ def round_money(round_: Round) -> RoundMoney:
         awardable=round_.awardable,
         awarded=sums["accepted"],
         offered=sums["waiting"],
+        returned=returned_in(round_).together,
         in_pool=Decimal(stored.balance.amount) if stored else Decimal(0),
         as_of=datetime.now(UTC),
     )

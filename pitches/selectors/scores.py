@@ -102,6 +102,18 @@ def reviews_shown_to(user: Person, pitch: Pitch, round_: Round) -> list[Review]:
     return [] if still_blind else reviews
 
 
+def review_of(user: Person, pitch: Pitch) -> Review | None:
+    """Return somebody's review of the current revision of a pitch with its scores; None before it is in."""
+    rows = Review.objects.filter(revision=pitch.current_id, reviewer_id=user.pk)
+    return rows.select_related("revision").prefetch_related("scores").first()
+
+
+def review_before(user: Person, pitch: Pitch) -> Review | None:
+    """Return somebody's newest review of an earlier revision of a pitch with its scores; it counts for nothing now."""
+    rows = Review.objects.filter(revision__pitch=pitch, reviewer_id=user.pk).exclude(revision=pitch.current_id)
+    return rows.select_related("revision").prefetch_related("scores").order_by("-revision__number").first()
+
+
 def pitches_reviewed_by(user: Person, round_: Round) -> frozenset[int]:
     """Return the ids of the pitches whose current revision somebody has reviewed."""
     rows = Review.objects.filter(reviewer_id=user.pk, revision=F("revision__pitch__current"))

@@ -31,7 +31,9 @@ def aspects_of(user: Person) -> list[Aspect]:
 def findings_of(pitches: Iterable[Pitch]) -> dict[int, dict[Aspect, Screening]]:
     """Return by pitch id the newest screening of each aspect of its current revision, in one query."""
     found: dict[int, dict[Aspect, Screening]] = {pitch.pk: {} for pitch in pitches}
-    rows = Screening.objects.filter(revision__current_of__in=list(found)).select_related("by", "revision")
+    rows = Screening.objects.filter(revision__current_of__in=list(found)).select_related(
+        "by", "revision", "carried_from__revision"
+    )
     for row in rows.order_by("pk"):
         found[row.revision.pitch_id][Aspect(row.aspect)] = row
     return found
@@ -47,6 +49,14 @@ def infeasible(pitches: Iterable[Pitch]) -> list[tuple[Pitch, Screening]]:
         for screening in findings[pitch.pk].values()
         if screening.finding == Finding.INFEASIBLE
     ]
+
+
+def unscreened(pitches: Iterable[Pitch]) -> list[tuple[Pitch, list[Aspect]]]:
+    """Return which of some pitches lack a screening of their current revision, each with the aspects that it lacks."""
+    listed = list(pitches)
+    findings = findings_of(listed)
+    lacking = [(pitch, [aspect for aspect in Aspect if aspect not in findings[pitch.pk]]) for pitch in listed]
+    return [(pitch, aspects) for pitch, aspects in lacking if aspects]
 
 
 def screenable_to(user: Person) -> QuerySet[Pitch]:

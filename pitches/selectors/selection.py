@@ -9,8 +9,21 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import QuerySet
+
 from pitches.choosing import Inputs
-from pitches.models import Adoption, Decision, Outcome, Override, Pitch, PitchOption, ReasonCode, Round, Selection
+from pitches.models import (
+    Adoption,
+    ChoiceRun,
+    Decision,
+    Outcome,
+    Override,
+    Pitch,
+    PitchOption,
+    ReasonCode,
+    Round,
+    Selection,
+)
 from pitches.models.choice import SelectionKind
 from pitches.selectors.conflicts import conflicted_ids
 from pitches.selectors.inputs import inputs_text
@@ -20,6 +33,7 @@ from teams.models import User
 
 OVERRIDE_SHARE = Decimal("0.05")
 CENT = Decimal(100)
+LONG_TEXTS = ("inputs_text", "selection__inputs_text", "selection__result_text")
 Json = dict[str, Any]
 
 
@@ -27,6 +41,17 @@ def latest_final(round_: Round) -> Selection | None:
     """Return the latest choice that can be adopted."""
     rows = Selection.objects.filter(round=round_, kind=SelectionKind.FINAL).select_related("created_by")
     return rows.order_by("-number").first()
+
+
+def runs_of(round_: Round) -> QuerySet[ChoiceRun]:
+    """Return what was asked for of a round's choice, without the long texts."""
+    rows = ChoiceRun.objects.filter(round=round_).select_related("round", "asked_by", "selection")
+    return rows.defer(*LONG_TEXTS)
+
+
+def latest_run(round_: Round) -> ChoiceRun | None:
+    """Return what was last asked for of a round's choice; None before."""
+    return runs_of(round_).order_by("-pk").first()
 
 
 def adopted_selection(round_: Round) -> Selection | None:
@@ -108,6 +133,7 @@ class Choice:
     is_optimal: bool = True
     gap: Decimal = Decimal(0)
     more: Json = field(default_factory=dict)
+    larger_cap: Decimal | None = None
     added: list[Pitch] = field(default_factory=list)
     dropped: list[Pitch] = field(default_factory=list)
 
@@ -128,7 +154,9 @@ def choice_of(user: User, round_: Round, selection: Selection | None = None) -> 
     order = {outcome: place for place, outcome in enumerate(Outcome)}
     return Choice(
         selection=selection,
-        rows=sorted(rows, key=lambda row: (order[row.outcome], row.waitlist_place or 0, -(row.worth or 0))),
+        rows=sorted(
+            rows, key=lambda row: (order[row.outcome], row.waitlist_place or 0, -(row.worth or 0), row.pitch.pk)
+        ),
         worth=sum((row.worth or Decimal(0) for row in funded), Decimal(0)),
         cost=sum((row.cost or Decimal(0) for row in funded), Decimal(0)),
         hidden=len(result["pitches"]) - len(rows),
@@ -137,6 +165,7 @@ def choice_of(user: User, round_: Round, selection: Selection | None = None) -> 
         is_optimal=result["optimal"],
         gap=Decimal(result["gap"]) / CENT,
         more=result["more"],
+        larger_cap=usd_of(result["more"].get("cap")),
         added=[pitches[pk] for pk in result["more"].get("added", ()) if pk in pitches],
         dropped=[pitches[pk] for pk in result["more"].get("dropped", ()) if pk in pitches],
     )

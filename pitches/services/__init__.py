@@ -5,6 +5,7 @@ from pitches.services.attachments import attachment_add, attachment_remove
 from pitches.services.ballots import ballot_cast
 from pitches.services.ballots_verify import ballots_verify
 from pitches.services.board import board_move, board_note
+from pitches.services.choice_runs import choice_ask, choices_make_due
 from pitches.services.claims import Outturn, claim_resolve
 from pitches.services.conflicts import recusal_dismiss, recusal_waive, seat_remove, seat_set
 from pitches.services.copying import pitch_copy
@@ -67,6 +68,8 @@ __all__ = [
     "board_move",
     "board_note",
     "checklist_set",
+    "choice_ask",
+    "choices_make_due",
     "claim_resolve",
     "counter_accept",
     "counter_answer",

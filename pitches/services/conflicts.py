@@ -12,12 +12,10 @@ from pitches.services.assignments import assignments_make
 from pitches.services.locks import pitch_locked, round_locked
 from pitches.transitions import COMMITTEE_AT_WORK, RoundState
 from teams.access import require
-from teams.errors import NotAllowed, Refused, WrongState
+from teams.errors import SHORTEST_REASON, NotAllowed, Refused, WrongState, require_reason
 from teams.models import Role, User
 from teams.selectors import has_role
 from teams.services import audit_record
-
-SHORTEST_REASON = 10
 
 
 @transaction.atomic
@@ -124,5 +122,5 @@ def require_at_work(round_: Round) -> None:
 
 def require_words(text: str, field: str) -> None:
     """Let a service go on only with a reason of some length; raises Refused (reason_missing) for the field."""
-    if len(text.strip()) < SHORTEST_REASON:
-        raise Refused(f"Say it in at least {SHORTEST_REASON} characters.", code="reason_missing", field=field)
+    message = f"Say it in at least {SHORTEST_REASON} characters."
+    require_reason(text, message, least=SHORTEST_REASON, field=field)

@@ -6,17 +6,15 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Sum
 from django.db.models.functions import Now
 
 from ledger.models import Tier
 from ledger.money import show
 from pitches import sealing
-from pitches.access import require_member
+from pitches.access import require_member, require_who_decides
 from pitches.models import Decision, DecisionLine, Outcome, Pitch, PitchRevision, Round
-from pitches.selectors.conflicts import conflicted_ids, is_conflicted
-from pitches.selectors.offers import lines_of
-from pitches.selectors.rounds import decided_total
+from pitches.selectors.conflicts import conflicted_ids
+from pitches.selectors.offers import lines_of, room_of_decisions
 from pitches.selectors.scores import scores_of_round
 from pitches.selectors.selection import adopted_selection, pitch_results
 from pitches.services.awarding import awards_checked, offer_make, require_hurdle, require_room
@@ -25,13 +23,12 @@ from pitches.services.notices import tell_team
 from pitches.services.results import results_publish
 from pitches.services.selection import awards_of
 from pitches.services.states import pitch_move, round_move
-from pitches.services.waitlist import is_queued, place_for
+from pitches.services.waitlist import is_queued, place_for, require_decider
 from pitches.transitions import PitchState, RoundState
-from teams.errors import Refused, WrongState
+from teams.errors import SHORTEST_REASON, Refused, WrongState, require_reason
 from teams.models import User
 from teams.services import audit_record
 
-SHORTEST_REASON = 10
 FAST_LANE_ANSWER = timedelta(days=14)
 
 
@@ -54,16 +51,10 @@ def decision_set(
     over_cap, over_team_cap, over_frontier_cap, no_place, place_taken).
     """
     pitch = pitch_locked(pitch)
-    require_member(
-        actor,
-        "pitches.decide_pitch",
-        pitch,
-        message="The chair decides, and where the chair has a conflict another member without one.",
-    )
+    require_who_decides(actor, pitch)
     if pitch.round.state != RoundState.DECIDING or pitch.state != PitchState.SHORTLISTED:
         raise WrongState("This pitch is not to be decided now.")
-    if len(reason.strip()) < SHORTEST_REASON:
-        raise Refused("Give the reason that the team will read.", code="reason_missing", field="reason")
+    require_reason(reason, "Give the reason that the team will read.", least=SHORTEST_REASON)
     revision = pitch.submitted
     queued = is_queued(outcome, any((lines or {}).values()))
     awards = awards_checked(lines or {}) if queued or outcome == Outcome.FUND else {}
@@ -117,35 +108,21 @@ def _require_quorum(pitch: Pitch, outcome: Outcome, *, queued: bool) -> None:
         )
 
 
+LEFT = {
+    "over_cap": "of the cap can still be awarded",
+    "over_team_cap": "can still go to one team",
+    "over_frontier_cap": "can still go to the frontier tier",
+}
+
+
 def _require_left(actor: User, pitch: Pitch, awards: Mapping[Tier, Decimal]) -> None:
-    total = sum(awards.values(), Decimal(0))
-    others = decided_total(pitch.round, hidden=frozenset({pitch.pk}))
-    left = pitch.round.awardable - others
-    if total > left:
-        said = _left_said(actor, pitch, f"{show(left)} of the cap can still be awarded")
-        raise Refused(f"{show(total)} does not fit: {said}.", code="over_cap", field="amount")
-    _require_shares(actor, pitch, awards)
-
-
-def _require_shares(actor: User, pitch: Pitch, awards: Mapping[Tier, Decimal]) -> None:
-    round_ = pitch.round
-    others = DecisionLine.objects.filter(decision__pitch__round=round_, decision__outcome=Outcome.FUND)
-    others = others.exclude(decision__pitch=pitch)
-    caps = (
-        (round_.team_cap, others.filter(decision__pitch__team=pitch.team_id), sum(awards.values(), Decimal(0)), "team"),
-        (round_.frontier_cap, others.filter(tier=Tier.FRONTIER), awards.get(Tier.FRONTIER, Decimal(0)), "frontier"),
-    )
-    for share, lines, amount, name in caps:
-        decided: Decimal = lines.aggregate(sum=Sum("amount", default=Decimal(0)))["sum"]
-        if share is not None and amount and decided + amount > round_.cap * share:
-            what = "one team" if name == "team" else "the frontier tier"
-            said = _left_said(actor, pitch, f"{show(round_.cap * share - decided)} can still go to {what}")
-            raise Refused(f"{show(amount)} does not fit: {said}.", code=f"over_{name}_cap", field="amount")
-
-
-def _left_said(actor: User, pitch: Pitch, left: str) -> str:
+    short = room_of_decisions(pitch.round, besides=pitch).short(pitch.team_id, awards)
+    if short is None:
+        return
     # What is left would say what the others awarded where the actor is recused.
-    return "other awards take too much of the cap" if conflicted_ids(actor, pitch.round) else left
+    is_told = not conflicted_ids(actor, pitch.round)
+    left = f"{show(short.left)} {LEFT[short.code]}" if is_told else "other awards take too much of the cap"
+    raise Refused(f"{show(short.needed)} does not fit: {left}.", code=short.code, field="amount")
 
 
 def _store(
@@ -223,13 +200,7 @@ def _require_decided(pitches: list[Pitch], *, hidden: frozenset[int]) -> None:
     if missing:
         raise Refused(f"Still to be decided: {', '.join(missing)}.", code="undecided")
     for pitch in pitches:
-        if is_conflicted(pitch.decision.decided_by, pitch):
-            about = "a pitch that you are recused from" if pitch.pk in hidden else f"{pitch}"
-            who = "Who decided" if pitch.pk in hidden else str(pitch.decision.decided_by)
-            raise Refused(
-                f"{who} has a conflict about {about} by now: another member must decide on it.",
-                code="decided_with_conflict",
-            )
+        require_decider(pitch.decision, hidden=pitch.pk in hidden)
 
 
 OUTCOMES = {

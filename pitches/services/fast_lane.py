@@ -15,10 +15,8 @@ from pitches.services.decisions import decision_publish
 from pitches.services.locks import pitch_locked, round_locked
 from pitches.services.states import round_move
 from pitches.transitions import PitchState, RoundState
-from teams.errors import Refused, WrongState
+from teams.errors import SHORTEST_REASON, Refused, WrongState, require_reason
 from teams.models import User
-
-SHORTEST_REASON = 10
 
 
 @transaction.atomic
@@ -38,8 +36,7 @@ def lane_decide(
         raise WrongState("This pitch is not to be decided now.")
     if outcome not in {Outcome.FUND, Outcome.DECLINE}:
         raise Refused("The fast lane funds or declines.", code="outcome_unknown", field="outcome")
-    if len(reason.strip()) < SHORTEST_REASON:
-        raise Refused("Give the reason that the team will read.", code="reason_missing", field="reason")
+    require_reason(reason, "Give the reason that the team will read.", least=SHORTEST_REASON)
     if outcome == Outcome.FUND and infeasible([pitch]):
         raise Refused("A screening found it infeasible: return or decline it.", code="infeasible")
     return decision_publish(actor, pitch, outcome, reason.strip(), lines)

@@ -56,6 +56,11 @@ def tell_askers(pitch: Pitch, question: int, title: str, body: str = "") -> None
     _tell_about(pitch, [one for one in people if one.pk in eligible], title, body, url)
 
 
+def tell_reviewers(pitch: Pitch, people: Iterable[User], title: str, body: str) -> None:
+    """Tell members that a pitch waits for their review; ask `members_for` who of them has no conflict."""
+    _tell_about(pitch, people, title, body, reverse("admin:pitches_pitch_read", args=[pitch.pk]))
+
+
 def tell_who_judges(pitch: Pitch, title: str) -> None:
     """Tell who judges a conflict about a pitch: the chair, or every member without a conflict instead."""
     url = reverse("admin:pitches_round_committee", args=[pitch.round_id])

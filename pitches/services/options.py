@@ -12,13 +12,11 @@ from teams.models import User
 from teams.services import audit_record
 
 
-def quality_of(revision: PitchRevision, tier: Tier) -> Decimal | None:
-    """Return the quality that a team measured on its own eval on a tier, beside 1 for what it asked; None if none."""
-    return qualities_of([revision]).get((revision.pk, tier.value))
-
-
 def qualities_of(revisions: Iterable[PitchRevision]) -> dict[tuple[int, str], Decimal]:
-    """Return every measured quality of some revisions by revision id and tier, in at most one query."""
+    """Return the qualities that teams measured on their own evals, beside 1 for what they asked, in one query.
+
+    By revision id and tier; a tier that was not measured is left out.
+    """
     rows = RevisionQuality.objects.filter(revision__in=[revision.pk for revision in revisions])
     return {(pk, tier): quality for pk, tier, quality in rows.values_list("revision_id", "tier", "quality")}
 

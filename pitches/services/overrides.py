@@ -16,11 +16,9 @@ from pitches.selectors.selection import inputs_of, override_room
 from pitches.services.locks import pitch_locked
 from pitches.services.notices import tell_members_about
 from pitches.transitions import PitchState, RoundState
-from teams.errors import NotAllowed, Refused, WrongState
+from teams.errors import SHORTEST_REASON, NotAllowed, Refused, WrongState, require_reason
 from teams.models import User
 from teams.services import audit_record
-
-SHORTEST_REASON = 10
 
 
 @transaction.atomic
@@ -106,8 +104,7 @@ def override_withdraw(*, actor: User, override: Override, reason: str) -> Overri
         actor, "pitches.decide_pitch", pitch
     ):
         raise NotAllowed("It is withdrawn by who proposed or signed it, or by the chair.")
-    if len(reason.strip()) < SHORTEST_REASON:
-        raise Refused("Say why it is withdrawn.", code="reason_missing", field="reason")
+    require_reason(reason, "Say why it is withdrawn.", least=SHORTEST_REASON)
     override.withdrawn_at = datetime.now(UTC)
     override.save()
     details = {"force": override.force, "was_signed": override.signed_at is not None}

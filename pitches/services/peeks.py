@@ -7,11 +7,9 @@ from pitches.models import Peek, Pitch
 from pitches.selectors.seals import is_unsealed_to
 from pitches.services.locks import pitch_locked
 from pitches.services.notices import tell_chair, tell_team
-from teams.errors import Refused, WrongState
+from teams.errors import SHORTEST_REASON, Refused, WrongState, require_reason
 from teams.models import User
 from teams.services import audit_record
-
-SHORTEST_REASON = 10
 
 
 @transaction.atomic
@@ -29,8 +27,7 @@ def pitch_peek(*, actor: User, pitch: Pitch, reason: str) -> Peek:
     )
     if not pitch.round.is_sealed:
         raise WrongState("The seal of this round is open: the pitch can be read.")
-    if len(reason.strip()) < SHORTEST_REASON:
-        raise Refused("Say why you must look now, in at least 10 characters.", code="reason_missing", field="reason")
+    require_reason(reason, "Say why you must look now, in at least 10 characters.", least=SHORTEST_REASON)
     if is_unsealed_to(actor, pitch):
         raise Refused("You have looked at this revision already.", code="peeked_already")
     peek = Peek.objects.create(pitch=pitch, revision=pitch.submitted, person=actor, reason=reason.strip())

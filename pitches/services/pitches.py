@@ -21,6 +21,7 @@ from pitches.services.conflicts import recusals_find
 from pitches.services.locks import pitch_locked, round_locked
 from pitches.services.notices import tell_screeners, tell_team
 from pitches.services.parts import parts_create, parts_require, terms_kept
+from pitches.services.resuming import review_resume
 from pitches.services.states import pitch_move
 from pitches.transitions import CONTINUABLE_PITCH, EDITABLE_PITCH, WITHDRAWABLE_PITCH, PitchState, RoundState
 from teams.access import require
@@ -100,6 +101,7 @@ def draft_save(*, actor: User, pitch: Pitch, typed: Mapping[str, str], version: 
 def pitch_submit(*, actor: User, pitch: Pitch, content: PitchContent) -> PitchRevision:
     """Submit a pitch as its next revision, with the quote at the rate card of this moment.
 
+    What comes back while its round is in review goes on there at once, where its screening was done.
     Raises NotAllowed, WrongState, Refused (deadline_past, own_sign_off, no_model, nothing_asked, checklist_missing,
     not_explained, question_missing, invalid, named_twice, bad_link, over_limit).
     """
@@ -128,8 +130,9 @@ def pitch_submit(*, actor: User, pitch: Pitch, content: PitchContent) -> PitchRe
         details={"revision": revision.number, "rate_card": quote.rate_card_version},
     )
     recusals_find(actor=actor, round_=pitch.round)
-    again = "" if revision.number == 1 else f" came back as revision {revision.number}"
-    tell_screeners(pitch, f"{pitch.team}: {content.title}{again or ' was submitted'}")
+    if not review_resume(submitter=actor, pitch=pitch):
+        again = "" if revision.number == 1 else f" came back as revision {revision.number}"
+        tell_screeners(pitch, f"{pitch.team}: {content.title}{again or ' was submitted'}")
     return revision
 
 

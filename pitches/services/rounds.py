@@ -18,10 +18,11 @@ from ledger.services import pool_open, pool_return
 from pitches import sealing
 from pitches.access import require_member
 from pitches.asking import DEFAULT_CHECKLIST
-from pitches.models import Criterion, Offer, Pitch, Round, RoundKind
+from pitches.models import Aspect, Criterion, Offer, Pitch, Round, RoundKind
 from pitches.questions import DEFAULT_CRITERIA
+from pitches.selectors.conflicts import conflicted_ids
 from pitches.selectors.rounds import rounds_past_deadline
-from pitches.selectors.screening import infeasible
+from pitches.selectors.screening import infeasible, unscreened
 from pitches.services.asking import checklist_write
 from pitches.services.assignments import assignments_make
 from pitches.services.ballots import ballot_key_make, ballots_reveal
@@ -33,7 +34,7 @@ from pitches.services.options import options_make
 from pitches.services.states import pitch_move, round_move
 from pitches.transitions import OfferState, PitchState, RoundState
 from teams.access import require
-from teams.errors import Refused, WrongState, require_reason
+from teams.errors import SHORTEST_REASON, Refused, WrongState, require_reason
 from teams.models import User
 from teams.services import audit_record
 
@@ -275,34 +276,65 @@ def _close_due(actor: User, round_: Round, now: datetime) -> bool:
 
 
 @transaction.atomic
-def voting_open(*, actor: User, round_: Round) -> Round:
+def voting_open(*, actor: User, round_: Round, reason: str = "") -> Round:
     """End the reviews and put every pitch in review on the ballot.
 
-    Raises NotAllowed, WrongState, Refused (nothing_to_vote_on, still_submitted, infeasible).
+    Where the platform or compliance has not screened one of them it takes a `reason`, which stays in the history and
+    in the minutes. Raises NotAllowed, WrongState, Refused (nothing_to_vote_on, still_submitted, infeasible,
+    not_screened).
     """
     require_member(actor, "pitches.run_round", round_, message="Only the chair opens the vote.")
     round_ = round_locked(round_)
-    reason = "The reviews ended; every pitch in review is on the ballot."
-    round_move(actor=actor, round_=round_, to=RoundState.VOTING, verb="round.vote", reason=reason)
+    pitches = _locked_pitches(round_, PitchState.IN_REVIEW)
+    lacking = {pitch.pk: aspects for pitch, aspects in unscreened(pitches)}
+    said = reason.strip() if lacking else "The reviews ended; every pitch in review is on the ballot."
+    details = {"unscreened": sorted(lacking)} if lacking else None
+    round_move(actor=actor, round_=round_, to=RoundState.VOTING, verb="round.vote", reason=said, details=details)
     if Pitch.objects.filter(round=round_, state=PitchState.SUBMITTED).exists():
         raise Refused("A pitch came back and waits: take it into review or return it first.", code="still_submitted")
-    pitches = _locked_pitches(round_, PitchState.IN_REVIEW)
     if not pitches:
         raise Refused("No pitch is in review, so there is nothing to vote on.", code="nothing_to_vote_on")
-    _require_feasible(pitches)
+    hidden = conflicted_ids(actor, round_)
+    _require_feasible(pitches, hidden)
+    _require_screened([pitch for pitch in pitches if pitch.pk in lacking], hidden, reason)
     recusals_find(actor=actor, round_=round_)
     ballot_key_make(round_)
     for pitch in pitches:
-        reason = "The reviews ended."
-        pitch_move(actor=actor, pitch=pitch, to=PitchState.SHORTLISTED, verb="pitch.shortlist", reason=reason)
+        said = _reviews_ended(lacking.get(pitch.pk, []))
+        pitch_move(actor=actor, pitch=pitch, to=PitchState.SHORTLISTED, verb="pitch.shortlist", reason=said)
     tell_members_what_waits(round_, PitchState.SHORTLISTED, "vote on", "admin:pitches_round_ballot")
     return round_
 
 
-def _require_feasible(pitches: list[Pitch]) -> None:
-    found = sorted({pitch.submitted.title for pitch, _ in infeasible(pitches)})
+def _require_feasible(pitches: list[Pitch], hidden: frozenset[int]) -> None:
+    found = [pitch for pitch, _ in infeasible(pitches)]
     if found:
-        raise Refused(f"Found infeasible, so to be returned or declined first: {', '.join(found)}.", code="infeasible")
+        titles = _named(found, hidden)
+        raise Refused(f"Found infeasible, so to be returned or declined first: {titles}.", code="infeasible")
+
+
+def _named(pitches: list[Pitch], hidden: frozenset[int]) -> str:
+    """Name pitches to somebody; how those stand that they are recused from is not said by name."""
+    titles = sorted({pitch.submitted.title for pitch in pitches if pitch.pk not in hidden})
+    if any(pitch.pk in hidden for pitch in pitches):
+        titles.append("what you are recused from")
+    return ", ".join(titles)
+
+
+def _require_screened(missed: list[Pitch], hidden: frozenset[int], reason: str) -> None:
+    if missed and len(reason.strip()) < SHORTEST_REASON:
+        raise Refused(
+            f"Not screened by both, the platform and compliance: {_named(missed, hidden)}. Wait for that, "
+            f"or say in at least {SHORTEST_REASON} characters why the vote opens without it.",
+            code="not_screened",
+            field="reason",
+        )
+
+
+def _reviews_ended(lacking: list[Aspect]) -> str:
+    # The team reads it; the chair's reason may be about others, and is in the round's history.
+    missed = " and ".join(aspect.label.lower() for aspect in lacking)
+    return f"The reviews ended. Not screened: {missed}." if missed else "The reviews ended."
 
 
 @transaction.atomic

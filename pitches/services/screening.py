@@ -2,18 +2,17 @@
 
 from django.db import transaction
 
-from pitches.access import may, require_member
+from pitches.access import may, require_who_decides
 from pitches.models import Aspect, Finding, Pitch, Screening
 from pitches.selectors.screening import infeasible, is_screenable
 from pitches.services.locks import pitch_locked
 from pitches.services.notices import tell_chair_of, tell_team
 from pitches.services.states import pitch_move
 from pitches.transitions import PitchState
-from teams.errors import NotAllowed, Refused, WrongState
+from teams.errors import SHORTEST_REASON, NotAllowed, Refused, WrongState, require_reason
 from teams.models import User
 from teams.services import audit_record
 
-SHORTEST_REASON = 10
 PERMISSIONS = {Aspect.ESTIMATE: "pitches.check_estimate", Aspect.COMPLIANCE: "pitches.check_compliance"}
 
 
@@ -32,8 +31,7 @@ def screening_record(
         raise WrongState("This pitch is not to be screened now.")
     if pitch.submitted.number != revision_number:
         raise Refused("The team has submitted a newer revision: look at that one.", code="another_revision")
-    if len(reason.strip()) < SHORTEST_REASON:
-        raise Refused("Say why, in at least 10 characters.", code="reason_missing", field="reason")
+    require_reason(reason, "Say why, in at least 10 characters.", least=SHORTEST_REASON)
     screening = Screening.objects.create(
         revision=pitch.submitted, aspect=aspect, finding=finding, reason=reason.strip(), by=actor
     )
@@ -51,16 +49,10 @@ def pitch_rule_out(*, actor: User, pitch: Pitch, reason: str) -> Pitch:
     Raises NotAllowed, WrongState, Refused (reason_missing).
     """
     pitch = pitch_locked(pitch)
-    require_member(
-        actor,
-        "pitches.decide_pitch",
-        pitch,
-        message="The chair decides, and where the chair has a conflict another member without one.",
-    )
+    require_who_decides(actor, pitch)
     if not is_screenable(pitch) or not infeasible([pitch]):
         raise WrongState("Only what a screening found infeasible is declined without a vote.")
-    if len(reason.strip()) < SHORTEST_REASON:
-        raise Refused("Give the reason that the team will read.", code="reason_missing", field="reason")
+    require_reason(reason, "Give the reason that the team will read.", least=SHORTEST_REASON)
     pitch_move(actor=actor, pitch=pitch, to=PitchState.DECLINED, verb="pitch.decline", reason=reason.strip())
     tell_team(pitch, f"{pitch} was declined: it is not feasible", reason.strip())
     return pitch

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from ledger.models import Tier
 from pitches.access import may, require_member
-from pitches.choosing import Inputs, canonical
+from pitches.choosing import Inputs, Tell, canonical, tell_nobody
 from pitches.models import Adoption, Decision, DecisionLine, Pitch, Round, Selection, SelectionKind
 from pitches.selection.problem import Infeasible
 from pitches.selectors.conflicts import conflicted_ids
@@ -21,7 +21,6 @@ from pitches.selectors.selection import decided, latest_final, pitch_results
 from pitches.services.locks import round_locked
 from pitches.services.options import options_make
 from pitches.transitions import PitchState, RoundState
-from pitches.verdicts import CheckFailed, result_text
 from teams.errors import NotAllowed, Refused, WrongState
 from teams.models import User
 from teams.services import audit_record
@@ -30,7 +29,6 @@ SOLVER = f"HiGHS {version('highspy')}"
 CENT = Decimal(100)
 
 
-@transaction.atomic
 def selection_run(
     *,
     actor: User,
@@ -41,23 +39,42 @@ def selection_run(
     """Lock the inputs, choose exactly, check with the second programme, and store both texts with their SHA-256.
 
     A final choice is bound by the signed overrides; `forced` adds others to a preview, as `inputs.forced_of` writes
-    them. Run again with nothing changed it returns the choice that is there. Raises NotAllowed, WrongState, Refused
-    (infeasible, check_failed, forced_final).
+    them. Run again with nothing changed it returns the choice that is there. It computes while the caller waits, and
+    holds no lock meanwhile; pages and programs ask with `choice_ask`. Raises NotAllowed, WrongState, Refused
+    (infeasible, check_failed, forced_final, changed).
+    """
+    if forced and kind == SelectionKind.FINAL:
+        raise Refused("What is adopted departs from the best set by a signed override only.", code="forced_final")
+    inputs, again = inputs_locked(actor=actor, round_=round_, kind=kind, forced=forced)
+    return again or selection_store(
+        actor=actor, round_=round_, kind=kind, inputs=inputs, result=computed(inputs), forced=forced
+    )
+
+
+@transaction.atomic
+def inputs_locked(
+    *, actor: User, round_: Round, kind: SelectionKind, forced: Sequence[dict[str, Any]] = ()
+) -> tuple[str, Selection | None]:
+    """Return what a choice rests on now, and the choice that was made from just that; makes offers where they miss.
+
+    Raises NotAllowed, WrongState.
     """
     permission = "pitches.run_round" if kind == SelectionKind.FINAL else "pitches.sit_round"
     require_member(actor, permission, round_, message="Only the chair runs the choice that is adopted.")
-    round_ = round_locked(round_)
-    if round_.state != RoundState.DECIDING:
-        raise WrongState("The choice is made once voting has closed and before the decisions are published.")
-    if forced and kind == SelectionKind.FINAL:
-        raise Refused("What is adopted departs from the best set by a signed override only.", code="forced_final")
+    round_ = _deciding(round_)
     if conflicted_ids(actor, round_) & {row["pitch"] for row in forced}:
         raise NotAllowed("You are recused from a pitch that this is about.")
     options_make(actor=actor, round_=round_)
     inputs = _with_forced(inputs_text(round_), forced)
-    digest = _sha256(inputs)
-    again = Selection.objects.filter(round=round_, kind=kind, inputs_sha256=digest).order_by("-number").first()
-    return again or _store(actor, round_, kind, inputs, digest)
+    same = Selection.objects.filter(round=round_, kind=kind, inputs_sha256=sha256_of(inputs))
+    return inputs, same.order_by("-number").first()
+
+
+def _deciding(round_: Round) -> Round:
+    round_ = round_locked(round_)
+    if round_.state != RoundState.DECIDING:
+        raise WrongState("The choice is made once voting has closed and before the decisions are published.")
+    return round_
 
 
 def _with_forced(text: str, forced: Sequence[dict[str, Any]]) -> str:
@@ -69,14 +86,40 @@ def _with_forced(text: str, forced: Sequence[dict[str, Any]]) -> str:
     return canonical(said | {"forced": sorted([*kept, *forced], key=lambda row: int(row["pitch"]))})
 
 
-def _store(actor: User, round_: Round, kind: SelectionKind, inputs: str, digest: str) -> Selection:
+def computed(inputs: str, tell: Tell = tell_nobody) -> str:
+    """Return the result of locked inputs; `tell` hears how far it is. Raises Refused (infeasible, check_failed)."""
+    from pitches.verdicts import CheckFailed, result_text  # loads slowly
+
     try:
-        result = result_text(inputs)
+        return result_text(inputs, tell=tell)
     except Infeasible as error:
         raise Refused(f"There is no such choice: {error}.", code="infeasible") from error
     except CheckFailed as error:
         raise Refused(str(error), code="check_failed") from error
-    last = Selection.objects.filter(round=round_).order_by("-number").values_list("number", flat=True).first()
+
+
+@transaction.atomic
+def selection_store(
+    *,
+    actor: User,
+    round_: Round,
+    inputs: str,
+    result: str,
+    kind: SelectionKind = SelectionKind.FINAL,
+    forced: Sequence[dict[str, Any]] = (),
+) -> Selection:
+    """Store a choice if its inputs are still what it rests on; one that is stored already is returned.
+
+    Raises WrongState, Refused (changed).
+    """
+    round_ = _deciding(round_)
+    digest = sha256_of(inputs)
+    if sha256_of(_with_forced(inputs_text(round_), forced)) != digest:
+        raise Refused("Something that the choice rests on changed while it was computed: run it again.", code="changed")
+    stored = Selection.objects.filter(round=round_)
+    if same := stored.filter(kind=kind, inputs_sha256=digest).order_by("-number").first():
+        return same
+    last = stored.order_by("-number").values_list("number", flat=True).first()
     selection = Selection.objects.create(
         round=round_,
         number=(last or 0) + 1,
@@ -84,7 +127,7 @@ def _store(actor: User, round_: Round, kind: SelectionKind, inputs: str, digest:
         inputs_text=inputs,
         inputs_sha256=digest,
         result_text=result,
-        result_sha256=_sha256(result),
+        result_sha256=sha256_of(result),
         rule=Inputs(inputs).rule,
         solver=SOLVER,
         created_by=actor,
@@ -94,13 +137,16 @@ def _store(actor: User, round_: Round, kind: SelectionKind, inputs: str, digest:
     return selection
 
 
-def _sha256(text: str) -> str:
+def sha256_of(text: str) -> str:
+    """Return the SHA-256 of a text in UTF-8, in hexadecimal."""
     return sha256(text.encode()).hexdigest()
 
 
 def selection_replay(selection: Selection) -> bool:
     """Say whether the stored inputs give the stored result, byte for byte, when they are computed again."""
-    is_kept = _sha256(selection.inputs_text) == selection.inputs_sha256
+    from pitches.verdicts import result_text
+
+    is_kept = sha256_of(selection.inputs_text) == selection.inputs_sha256
     return is_kept and result_text(selection.inputs_text) == selection.result_text
 
 

@@ -74,11 +74,16 @@ def waitlist_raise(*, actor: User, pitch: Pitch) -> None:
     _swap(actor, *pair)
 
 
-def require_decider(decision: Decision) -> None:
-    """Let a decision stand whose author has no conflict by now; raises Refused (decided_with_conflict)."""
+def require_decider(decision: Decision, *, hidden: bool = False) -> None:
+    """Let a decision stand whose author has no conflict by now; raises Refused (decided_with_conflict).
+
+    Neither author nor pitch is named to whom the pitch is `hidden` from.
+    """
     if is_conflicted(decision.decided_by, decision.pitch):
+        who = "Who decided" if hidden else decision.decided_by
+        about = "a pitch that you are recused from" if hidden else decision.pitch
         raise Refused(
-            f"{decision.decided_by} has a conflict about {decision.pitch} by now: another member must decide on it.",
+            f"{who} has a conflict about {about} by now: another member must decide on it.",
             code="decided_with_conflict",
         )
 

@@ -61,7 +61,7 @@ def attachments_page(request: UserRequest, pk: int) -> HttpResponse:
 
 def _answer(request: UserRequest, pitch: Pitch, form: AttachmentForm, said: str) -> HttpResponse:
     context = {"pitch": pitch, "said": said, **attachments_context(pitch, form)}
-    if request.htmx:  # type: ignore[attr-defined]
+    if request.htmx:
         return render(request, "pitches/parts/attachments.html", context, status=form_status(form))
     if said:
         return redirect("pitches:attachments", pitch.pk)

@@ -23,6 +23,7 @@ from pitches.views.pitches import is_too_late, pitch_or_404
 from teams.access import UserRequest, members_only
 from teams.errors import Refused
 from teams.selectors import is_lead, is_member, leads_of
+from teams.typed import whole_in
 
 VALUES = ("value_p10", "value_p50", "value_p90")
 
@@ -59,7 +60,7 @@ def _do(request: UserRequest, pitch: Pitch, typed: dict[str, str], intent: str) 
             return _submit(request, pitch)
     except Refused as error:
         return _form(request, pitch, PitchDraft(typed, pitch), refused=error)
-    if request.htmx and rows in ROWS:  # type: ignore[attr-defined]
+    if request.htmx and rows in ROWS:
         return _rows(request, pitch, rows)
     if verb == "save":
         messages.success(request, "Draft saved.")
@@ -92,8 +93,7 @@ def pitch_draft(request: UserRequest, pk: int) -> HttpResponse:
 
 
 def _version(request: UserRequest) -> int:
-    text = request.POST.get("version", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else -1
+    return whole_in(request.POST.get("version", ""), -1, digits=8)
 
 
 def _form(

@@ -23,6 +23,7 @@ from pitches.views.pitches import pitch_or_404
 from teams.access import UserRequest, members_only
 from teams.errors import Refused, WrongState
 from teams.forms import form_refuse, form_status
+from teams.typed import whole_in
 
 
 def _pitch(request: UserRequest, pk: int, permission: str = "pitches.write_pitch") -> Pitch:
@@ -42,8 +43,7 @@ def _rows_save(request: UserRequest, pitch: Pitch, rows: list[dict[str, str]], *
 
 
 def _version(request: UserRequest) -> int:
-    text = request.POST.get("version", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else -1
+    return whole_in(request.POST.get("version", ""), -1, digits=8)
 
 
 def _to_rows(request: UserRequest, pitch: Pitch, count: int) -> HttpResponse:
@@ -114,7 +114,7 @@ def estimate(request: UserRequest, pk: int) -> HttpResponse:
             else:
                 return _to_rows(request, pitch, 1)
         context |= {"found": found, **_estimate_costs(form, found)}
-    part = request.htmx and request.POST.get("intent") != "use"  # type: ignore[attr-defined]
+    part = request.htmx and request.POST.get("intent") != "use"
     template = "pitches/parts/estimate.html" if part else "pitches/estimate.html"
     return render(request, template, context, status=form_status(form))
 

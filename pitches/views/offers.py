@@ -1,12 +1,12 @@
 """The offer: what was asked, what is awarded, what accepting does, and the exchange when it is countered."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST
@@ -16,14 +16,14 @@ from pitches import services
 from pitches.access import may
 from pitches.forms.answers import WhyForm
 from pitches.forms.offers import CounterForm
-from pitches.models import Counter, Offer
+from pitches.models import Offer
 from pitches.room import ZERO
 from pitches.selectors.offers import Lines, counter_waiting, limits_of, lines_of, offers_whole, thread_of
 from pitches.selectors.rounds import round_money
 from pitches.transitions import OfferState
 from teams.access import UserRequest, members_only
-from teams.errors import Refused
-from teams.forms import form_refuse, form_status
+from teams.acting import done, pressed, submitted
+from teams.forms import form_status
 
 OFFER = "pitches:offer"
 WITHDRAW_ID = "withdraw_%s"
@@ -129,78 +129,62 @@ def _page(
 
 @members_only
 @require_POST
-def offer_accept(request: UserRequest, pk: int) -> HttpResponse:
+def offer_accept(request: UserRequest, pk: int) -> HttpResponseBase:
     """Accept the offer that the page showed."""
     offer = _offer(request, pk)
     shown = request.POST.get("offer", str(offer.pk))
     if shown != str(offer.pk):
         messages.error(request, "The offer has changed since you opened the page. This is how it stands now.")
         return redirect(OFFER, pk)
-    try:
+
+    def work() -> str:
         allocation = services.offer_accept(actor=request.user, offer=offer)
-    except Refused as error:
-        messages.error(request, error.message)
-        return redirect(OFFER, pk)
-    messages.success(request, f"Accepted: {allocation.number} is yours. Issue a key to begin.")
-    return redirect(OFFER, pk)
+        return f"Accepted: {allocation.number} is yours. Issue a key to begin."
+
+    return pressed(request, work, OFFER, pk=pk)
 
 
 @members_only
 @require_POST
-def offer_decline(request: UserRequest, pk: int) -> HttpResponse:
+def offer_decline(request: UserRequest, pk: int) -> HttpResponseBase:
     """Decline the offer with a reason."""
     offer = _offer(request, pk)
     form = WhyForm(request.POST)
-    if form.is_valid() and _tried(
-        form, lambda: services.offer_decline(actor=request.user, offer=offer, reason=form.cleaned_data["reason"])
-    ):
-        messages.success(request, "Declined. The committee has been told.")
-        return redirect(OFFER, pk)
-    return _page(request, offer, decline=form)
+
+    def work(said: dict[str, Any]) -> HttpResponseBase:
+        services.offer_decline(actor=request.user, offer=offer, reason=said["reason"])
+        return done(request, "Declined. The committee has been told.", OFFER, pk=pk)
+
+    return submitted(request, form, work) or _page(request, offer, decline=form)
 
 
 @members_only
 @require_POST
-def offer_counter(request: UserRequest, pk: int) -> HttpResponse:
+def offer_counter(request: UserRequest, pk: int) -> HttpResponseBase:
     """Counter the offer with other lines and a message."""
     offer = _offer(request, pk)
     form = _counter_form(offer, request.POST)
-    if form.is_valid() and _tried(
-        form,
-        lambda: services.counter_make(
-            actor=request.user, offer=offer, lines=form.lines(), message=form.cleaned_data["message"]
-        ),
-    ):
-        messages.success(request, "Countered. The committee has been told; the offer stays open meanwhile.")
-        return redirect(OFFER, pk)
-    return _page(request, offer, counter=form)
+
+    def work(said: dict[str, Any]) -> HttpResponseBase:
+        services.counter_make(actor=request.user, offer=offer, lines=form.lines(), message=said["message"])
+        words = "Countered. The committee has been told; the offer stays open meanwhile."
+        return done(request, words, OFFER, pk=pk)
+
+    return submitted(request, form, work) or _page(request, offer, counter=form)
 
 
 @members_only
 @require_POST
-def counter_withdraw(request: UserRequest, pk: int, counter: int) -> HttpResponse:
+def counter_withdraw(request: UserRequest, pk: int, counter: int) -> HttpResponseBase:
     """Take a counter-offer back."""
     offer = _offer(request, pk)
     found = next((one for one in offer.counters.all() if one.pk == counter), None)
     if found is None:
         raise Http404
-    return _withdraw(request, offer, found)
-
-
-def _withdraw(request: UserRequest, offer: Offer, counter: Counter) -> HttpResponse:
     form = WhyForm(request.POST, auto_id=WITHDRAW_ID)
-    if form.is_valid() and _tried(
-        form, lambda: services.counter_withdraw(actor=request.user, counter=counter, reason=form.cleaned_data["reason"])
-    ):
-        messages.success(request, "Taken back. The offer is open as it was.")
-        return redirect(OFFER, offer.pitch_id)
-    return _page(request, offer, withdraw=form)
 
+    def work(said: dict[str, Any]) -> HttpResponseBase:
+        services.counter_withdraw(actor=request.user, counter=found, reason=said["reason"])
+        return done(request, "Taken back. The offer is open as it was.", OFFER, pk=pk)
 
-def _tried(form: WhyForm | CounterForm, work: Callable[[], object]) -> bool:
-    try:
-        work()
-    except Refused as error:
-        form_refuse(form, error)
-        return False
-    return True
+    return submitted(request, form, work) or _page(request, offer, withdraw=form)

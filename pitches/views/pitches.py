@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
@@ -35,9 +36,11 @@ from pitches.transitions import (
     RoundState,
 )
 from teams.access import UserRequest, find_or_404, members_only
+from teams.acting import done, submitted
 from teams.errors import Refused
-from teams.forms import form_refuse, form_status
+from teams.forms import form_status
 from teams.selectors import Person, is_lead, is_member, leads_of, teams_of
+from teams.typed import whole_in
 
 
 def pitch_or_404(request: UserRequest, pk: int, permission: str = "pitches.view_pitch") -> Pitch:
@@ -72,18 +75,17 @@ def _search(request: UserRequest, text: str) -> HttpResponse:
 
 
 @members_only
-def pitch_new(request: UserRequest) -> HttpResponse:
+def pitch_new(request: UserRequest) -> HttpResponseBase:
     """Begin a draft, empty or from an earlier pitch."""
     initial = {name: request.GET.get(name, "") for name in ("round", "source", "how") if request.GET.get(name)}
     form = BeginForm(request.POST or None, user=request.user, initial={"how": "copy", **initial})
-    if request.method == "POST" and form.is_valid():
-        try:
-            pitch = _begin(request, form.cleaned_data)
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            return redirect("pitches:edit", pitch.pk)
-    return render(request, "pitches/new.html", {"form": form}, status=form_status(form))
+
+    def work(said: dict[str, Any]) -> HttpResponseBase:
+        return redirect("pitches:edit", _begin(request, said).pk)
+
+    return submitted(request, form, work) or render(
+        request, "pitches/new.html", {"form": form}, status=form_status(form)
+    )
 
 
 def _begin(request: UserRequest, said: dict[str, Any]) -> Pitch:
@@ -187,25 +189,21 @@ def pitch_revision(request: UserRequest, pk: int, number: int) -> HttpResponse:
 
 
 def _against(request: UserRequest, number: int) -> int:
-    text = request.GET.get("against", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 5 else number - 1
+    return whole_in(request.GET.get("against", ""), number - 1, digits=4)
 
 
 @members_only
 @require_POST
-def pitch_withdraw(request: UserRequest, pk: int) -> HttpResponse:
+def pitch_withdraw(request: UserRequest, pk: int) -> HttpResponseBase:
     """Take a pitch out of its round."""
     pitch = pitch_or_404(request, pk)
     form = WhyForm(request.POST)
-    if form.is_valid():
-        try:
-            services.pitch_withdraw(actor=request.user, pitch=pitch, reason=form.cleaned_data["reason"])
-        except Refused as error:
-            form_refuse(form, error)
-        else:
-            messages.success(request, f"{pitch} was withdrawn.")
-            return redirect("pitches:pitch", pitch.pk)
-    return _page(request, pitch, form)
+
+    def work(said: dict[str, Any]) -> HttpResponseBase:
+        services.pitch_withdraw(actor=request.user, pitch=pitch, reason=said["reason"])
+        return done(request, f"{pitch} was withdrawn.", "pitches:pitch", pk=pitch.pk)
+
+    return submitted(request, form, work) or _page(request, pitch, form)
 
 
 @members_only
@@ -213,7 +211,7 @@ def pitch_withdraw(request: UserRequest, pk: int) -> HttpResponse:
 def pitch_carry_over(request: UserRequest, pk: int) -> HttpResponse:
     """Take a draft that missed its round to an open one."""
     pitch = pitch_or_404(request, pk, "pitches.change_pitch")
-    target = get_object_or_404(open_rounds(), pk=_number(request.POST.get("round", "")))
+    target = get_object_or_404(open_rounds(), pk=whole_in(request.POST.get("round", ""), 0))
     try:
         onward = services.pitch_carry_over(actor=request.user, pitch=pitch, round_=target)
     except Refused as error:
@@ -221,7 +219,3 @@ def pitch_carry_over(request: UserRequest, pk: int) -> HttpResponse:
         return redirect("pitches:pitch", pitch.pk)
     messages.success(request, f"{onward} is in {target} now.")
     return redirect("pitches:edit", onward.pk)
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else 0

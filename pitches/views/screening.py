@@ -1,5 +1,7 @@
 """Screening: the queue of the platform and of compliance, and one pitch with what was found so far."""
 
+from functools import partial
+
 from django.http import Http404
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
@@ -39,7 +41,7 @@ def screen(request: UserRequest, pk: int) -> HttpResponseBase:
         for aspect in aspects_of(request.user)
     }
     for aspect, form in forms.items():
-        answer = submitted(request, form, lambda said, aspect=aspect: _screened(request, pitch, aspect, said))  # type: ignore[misc]
+        answer = submitted(request, form, partial(_screened, request, pitch, aspect))
         if answer is not None:
             return answer
     context = {

@@ -19,7 +19,7 @@ class Command(ContractCommand):
         super().add_arguments(parser)
         parser.add_argument("round", help="The round's number or name.")
 
-    def handle_contract(self, *, actor: User, round: str, **_: Any) -> dict[str, Any]:  # noqa: A002 the argument's name
+    def handle_contract(self, *, actor: User, round: str, **_: Any) -> dict[str, Any]:  # noqa: A002 - the argument's name
         found = Round.objects.filter(pk=int(round)) if round.isdigit() else Round.objects.filter(name=round)
         if not found.exists():
             raise CommandError(f"There is no round {round}.")
