@@ -59,6 +59,7 @@ def test_from_a_pitch_to_a_call_that_stands_in_the_books(site: Site, fresh_datab
     for member in (dee, eli):
         _reviews(member, desk)
     _declares(gil, desk)
+    gil.page.get_by_label("Why the vote opens without it").fill("The screeners are away until May.")
     gil.presses("End the reviews, open the vote")
     for member in (dee, eli, gil):
         _votes(member, desk)

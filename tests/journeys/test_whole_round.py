@@ -15,7 +15,7 @@ from ledger.money import usd
 from ledger.selectors import available_in_reserve, balance
 from ledger.services import year_fund
 from pitches import services
-from pitches.models import Ballot, Choice, Counter, Expertise, Offer, Pitch, Recusal, Round
+from pitches.models import Aspect, Ballot, Choice, Counter, Expertise, Finding, Offer, Pitch, Recusal, Round
 from pitches.services import Mark
 from pitches.services.ballots import ballot_key_take
 from teams.models import AuditEvent, Team, TeamRole, User
@@ -107,6 +107,7 @@ def test_a_whole_round_of_seven_people(play: Play) -> None:
     play.presses("gil", "Close for pitches, begin the reviews")
 
     _members_declare(play)
+    _everything_is_screened(play)
     _members_review(play)
     _dee_returns_a_pitch(play)
     play.opens("gil", play.desk())
@@ -216,6 +217,22 @@ def _members_declare(play: Play) -> None:
         expect(page.get_by_role("row").filter(has_text=title)).to_contain_text("Hidden from you")
 
 
+def _everything_is_screened(play: Play) -> None:
+    page = play.opens("gil", play.desk())
+    expect(page.get_by_text("12 not screened by both")).to_be_visible()
+    for name, aspect in (("ivo", Aspect.ESTIMATE), ("mia", Aspect.COMPLIANCE)):
+        screener = User.objects.get(email=f"{name}@acorn.example")
+        for pitch in Pitch.objects.select_related("current").order_by("pk"):
+            services.screening_record(
+                actor=screener,
+                pitch=pitch,
+                revision_number=pitch.submitted.number,
+                aspect=aspect,
+                finding=Finding.FEASIBLE,
+                reason="The figures fit what their pilot used.",
+            )
+
+
 def _members_review(play: Play) -> None:
     for name, title in zip(MEMBERS, ("Claims triage", "Fraud rings", "Photo notes", "Voice notes"), strict=True):
         _reviews(play, name, title)
@@ -265,13 +282,16 @@ def _dee_returns_a_pitch(play: Play) -> None:
     play.presses("ana", "Submit again")
 
     page = play.opens("dee", f"/admin/pitches/round/pitch/{pitch.pk}/")
-    play.presses("dee", "Take it into review")
+    expect(page.get_by_text("Filled in from your review of revision 1.")).to_be_visible()
+    expect(page.locator("#review [name^=sentence-]").first).to_have_value("The figures are their own.")
+    play.presses("dee", "Hand in, then the desk")
+    expect(page.get_by_text("That was the last one.")).to_be_visible()
+    page = play.opens("dee", f"/admin/pitches/round/pitch/{pitch.pk}/")
     page.get_by_role("link", name="What changed since revision 1").click()
     changed = page.locator("dl.changes")
     expect(changed.locator("dt")).to_have_text(["From metric to dollars"])
     expect(changed.locator("ins").first).to_contain_text("measured for a week at desk four")
     play.looks("dee")
-    _reviews(play, "dee", RETURNED)
     for name in ("gil", "eli", "fay"):
         _hands_in(play.users[name], pitch_of(RETURNED))
 
@@ -285,8 +305,10 @@ def _members_vote(play: Play) -> None:
         mine = page.locator("ul.ballots > li").filter(has_text="Claims triage")
         mine.get_by_label("Yes").check()
         mine.get_by_label("Score").select_option(str(SCORES[name] + 1))
-        mine.get_by_role("button", name="Seal").click()
+        mine.get_by_role("button", name="Seal, then the next").focus()
+        page.keyboard.press("Enter")
         expect(mine.get_by_text("sealed", exact=True)).to_be_visible()
+        assert page.evaluate("document.activeElement.closest('li').id") == page.url.split("#")[1]
         play.looks(name)
         for pitch in Pitch.objects.exclude(title="Claims triage").order_by("pk"):
             if not _is_recused(name, pitch) and not (name == "fay" and pitch.title == NO_QUORUM):
@@ -372,6 +394,7 @@ def _the_committee_departs_once(play: Play) -> None:
     page = play.opens("gil", play.desk("decide/"))
     expect(page.get_by_text("run it again before you adopt or publish")).to_be_visible()
     play.presses("gil", "Run the exact choice again")
+    expect(page.get_by_role("button", name="Adopt it")).to_be_visible()  # once it is computed
     play.presses("gil", "Adopt it")
     assert _outcomes() == {
         "fund": {"Claims triage", "Claims letters", "Photo notes", RETURNED, "Fraud rings", "Case letters"}

@@ -77,6 +77,7 @@ CHOICE = [
     _get("api_options", "rounds/{round}/options/"),
     _get("api_choice", "rounds/{round}/choice/"),
     _post("api_choice", "rounds/{round}/choice/"),
+    _get("api_choice_run", "rounds/{round}/choice/runs/1/"),
     _post("api_adopt", "rounds/{round}/choice/adopt/"),
     _get("api_overrides", "rounds/{round}/overrides/"),
     _get("api_override_room", "rounds/{round}/override-room/"),

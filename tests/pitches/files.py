@@ -10,6 +10,7 @@ PDF = b"%PDF-1.4\n1 0 obj\n<< /Type /Catalog >>\nendobj\ntrailer\n<< /Root 1 0 R
 CSV = b"month,calls\nJan,1200\nFeb,-300\n"
 TXT = b"Two people read every claim first.\n"
 MD = b"# Measured\n\n94 of 100, **as two people would**.\n"
+MARKUP = b"<!DOCTYPE html><script>alert(1)</script>"
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

@@ -22,10 +22,23 @@ from ledger.services import model_add, provider_add, year_fund
 from pitches import services
 from pitches.asking import Terms
 from pitches.content import ItemContent, MilestoneContent, PitchContent
-from pitches.models import Choice, Expertise, Offer, Outcome, Pitch, Round
+from pitches.models import (
+    Aspect,
+    Choice,
+    Counter,
+    Expertise,
+    Finding,
+    Offer,
+    Outcome,
+    Pitch,
+    Round,
+    Screening,
+)
 from pitches.questions import CHECKLIST, Answer, DataClass, Evidence, Latency, ValueKind
 from pitches.selectors.conflicts import undeclared
+from pitches.selectors.screening import unscreened
 from pitches.services import Calendar, ConflictAnswer, Mark, Rules
+from pitches.transitions import PitchState
 from teams.models import Team, User
 from tests.cast import Company
 
@@ -222,10 +235,26 @@ class Stage:
         self.everybody_declares()
         self.now()
 
+    def screened(self) -> None:
+        """Let Ivo and Mia find feasible whatever is in review and they did not look at yet, past the service.
+
+        Its events would stand in every story of a vote; `test_screening.py` tells how it is done.
+        """
+        by = {Aspect.ESTIMATE: self.company.ivo, Aspect.COMPLIANCE: self.company.mia}
+        waiting = unscreened(
+            Pitch.objects.filter(round=self.round, state=PitchState.IN_REVIEW).select_related("current")
+        )
+        Screening.objects.bulk_create(
+            Screening(revision=pitch.submitted, aspect=aspect, finding=Finding.FEASIBLE, reason="Fits.", by=by[aspect])
+            for pitch, aspects in waiting
+            for aspect in aspects
+        )
+
     def to_vote(self) -> None:
         """Open the vote, closing for pitches first where that is still to be done."""
         if self.now().state == "open":
             self.to_review()
+        self.screened()
         services.voting_open(actor=self.company.gil, round_=self.round)
         self.everybody_declares()
         self.now()
@@ -258,6 +287,11 @@ class Stage:
         services.round_publish(actor=self.company.gil, round_=self.round)
         self.now()
         return list(Offer.objects.filter(pitch__in=pitches).order_by("pk"))
+
+    def countered(self, offer: Offer, amount: str = "4000") -> Counter:
+        """Counter as Ana with another amount on standard."""
+        lines = {Tier.STANDARD: Decimal(amount)}
+        return services.counter_make(actor=self.company.ana, offer=offer, lines=lines, message="A second desk joins.")
 
     def following(self) -> Round:
         """Open another round with the same committee."""

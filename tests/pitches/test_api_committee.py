@@ -10,7 +10,7 @@ from pitches.models import Ballot, BallotReceipt, Pitch, Recusal, Review, Round
 from teams.models import AuditEvent, User
 from tests.cast import Company
 from tests.pitches.endpoints import COMMITTEE, LATER, OF_PITCH, answers, status_of, without_scope
-from tests.pitches.stage import Stage, queries_of
+from tests.pitches.stage import Stage, content, queries_of
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +34,8 @@ def test_a_round_goes_its_way_step_by_step(stage: Stage, company: Company) -> No
     assert status_of(send(gil, f"{at}/steps/vote/")) == (409, "wrong_state")
     assert send(gil, f"{at}/steps/review/").json()["state"] == "reviewing"
     assert status_of(send(company.client(company.dee), f"{at}/steps/vote/")) == (403, "not_allowed")
-    assert send(gil, f"{at}/steps/vote/").json()["state"] == "voting"
+    assert status_of(send(gil, f"{at}/steps/vote/", {"reason": "No time"})) == (422, "not_screened")
+    assert send(gil, f"{at}/steps/vote/", {"reason": "The auditor is away until May."}).json()["state"] == "voting"
     assert send(gil, f"{at}/steps/close/").json()["state"] == "deciding"
     assert status_of(send(gil, f"{at}/steps/dance/")) == (404, "not_found")
     without = send(gil, f"{at}/steps/cancel/")
@@ -154,6 +155,36 @@ def test_reviews_are_blind_until_the_own_one_is_in(stage: Stage, company: Compan
         ("dee@acorn.example", 3),
     ]
     assert Review.objects.get(reviewer=company.dee).comment == "Well measured."
+    first = read(dee, f"{at}?limit=1")
+    assert (first["count"], first["previous"], [row["reviewer"] for row in first["results"]]) == (
+        2,
+        None,
+        ["eli@acorn.example"],
+    )
+    following = dee.get(first["next"]).json()
+    assert (following["next"], [row["reviewer"] for row in following["results"]]) == (None, ["dee@acorn.example"])
+
+
+def test_a_review_begins_from_the_own_one_of_the_earlier_revision(stage: Stage, company: Company) -> None:
+    pitch = stage.submitted()
+    stage.to_review()
+    stage.screened()
+    stage.review(company.dee, pitch, 4)
+    services.pitch_return(actor=company.eli, pitch=pitch, note="How was the value measured?")
+    services.pitch_submit(actor=company.ana, pitch=pitch, content=content(company.kim, value_method="Measured twice."))
+    dee, at = company.client(company.dee), f"pitches/{pitch.pk}/reviews/"
+
+    found = read(dee, at)
+
+    assert (found["revision"], found["own_is_in"], found["own_before"]["revision"]) == (2, False, 1)
+    body = {"revision": 2, **{name: found["own_before"][name] for name in ("marks", "expertise", "comment")}}
+    assert send(dee, at, body).status_code == 201
+    after = read(dee, at)
+    assert (after["own_is_in"], after["own_before"], [row["marks"] for row in after["results"]]) == (
+        True,
+        None,
+        [found["own_before"]["marks"]],
+    )
 
 
 def test_a_ballot_is_answered_with_its_receipt_and_never_with_the_vote(stage: Stage, company: Company) -> None:

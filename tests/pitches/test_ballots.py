@@ -389,6 +389,7 @@ def test_what_even_the_owner_of_the_database_does_is_found(stage: Stage, company
 def test_a_member_declares_before_voting(stage: Stage, company: Company) -> None:
     pitch = stage.submitted()
     services.review_start(actor=company.gil, round_=stage.round)
+    stage.screened()
     services.voting_open(actor=company.gil, round_=stage.round)
 
     with pytest.raises(Refused, match="First declare"):

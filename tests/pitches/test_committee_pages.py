@@ -21,6 +21,20 @@ EVERYBODY = set(PEOPLE)
 MEMBERS = {"dee", "eli", "fay", "gil"}
 DESK = MEMBERS | {"jo"}
 HOSTILE = '"><script>alert(1)</script>'
+NEW_ROUND = {
+    "name": "Q2",
+    "cap": "5000",
+    "reserve_percent": "20",
+    "hurdle": "1.5",
+    "quorum": "3",
+    "starts_on": "2027-04-01",
+    "months": "3",
+    "time_zone": "UTC",
+    "submissions_close_at": "2099-01-10T18:00",
+    "reviews_close_at": "2099-01-17T18:00",
+    "voting_closes_at": "2099-01-24T18:00",
+    "answers_due_at": "2099-01-31T18:00",
+}
 
 
 def at(path: str, thing: Round | Pitch) -> str:
@@ -108,20 +122,7 @@ def test_members_and_auditors_take_no_steps(stage: Stage, company: Company, path
 def test_a_round_is_prepared_seated_and_opened_in_the_admin(stage: Stage, company: Company) -> None:
     gil = company.client(company.gil)
     assert gil.get("/admin/pitches/round/add/")["Location"] == "/admin/pitches/round/new/"
-    form = {
-        "name": "Q2",
-        "cap": "$5,000",
-        "reserve_percent": "20",
-        "hurdle": "1.5",
-        "quorum": "3",
-        "starts_on": "2027-04-01",
-        "months": "3",
-        "time_zone": "Europe/Berlin",
-        "submissions_close_at": "2099-01-10T18:00",
-        "reviews_close_at": "2099-01-17T18:00",
-        "voting_closes_at": "2099-01-24T18:00",
-        "answers_due_at": "2099-01-31T18:00",
-    }
+    form = {**NEW_ROUND, "cap": "$5,000", "time_zone": "Europe/Berlin"}
 
     made = gil.post("/admin/pitches/round/new/", form)
 
@@ -155,22 +156,7 @@ def test_a_round_is_prepared_seated_and_opened_in_the_admin(stage: Stage, compan
 def test_what_is_wrong_with_a_round_is_said_and_nothing_typed_is_lost(
     stage: Stage, company: Company, field: str, value: str, message: str
 ) -> None:
-    form = {
-        "name": "Q2",
-        "cap": "5000",
-        "reserve_percent": "20",
-        "hurdle": "1.5",
-        "quorum": "3",
-        "starts_on": "2027-04-01",
-        "months": "3",
-        "time_zone": "UTC",
-        "submissions_close_at": "2099-01-10T18:00",
-        "reviews_close_at": "2099-01-17T18:00",
-        "voting_closes_at": "2099-01-24T18:00",
-        "answers_due_at": "2099-01-31T18:00",
-    }
-
-    answer = company.client(company.gil).post("/admin/pitches/round/new/", {**form, field: value})
+    answer = company.client(company.gil).post("/admin/pitches/round/new/", {**NEW_ROUND, field: value})
 
     assert answer.status_code == 422
     assert message in desk(answer).text
@@ -376,6 +362,7 @@ def test_the_whole_round_in_the_admin(stage: Stage, company: Company) -> None:
     gil = company.client(company.gil)
     for step in ("review", "vote"):
         gil.post(at(f"step/{step}/", stage.round))
+        stage.screened()
     stage.everybody_declares()
     for member in (company.gil, company.dee, company.eli):
         cast(company.client(member), stage, pitch, choice="yes", score="8")
@@ -397,7 +384,7 @@ def test_the_whole_round_in_the_admin(stage: Stage, company: Company) -> None:
             "8.0 3 yes, 0 no",
             "—",
             "",
-            "$2,400.00 20.8 worth per $",
+            "$2,400.00 20.8 claimed per $",
             "$2,400.00",
             "$2,400.00",
             "Decide Claims triage",

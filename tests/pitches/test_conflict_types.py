@@ -250,6 +250,7 @@ def test_the_page_lists_every_pitch_once_and_what_a_rule_found(stage: Stage, com
         f"First {first.number} · Claims",
         f"Second {second.number} · Claims",
     ]
+    assert [title.text for title in page.all("h3")] == ["You are recused from 1", "Without an answer: 2"]
     assert "you are recused. Owns the pitch, found by rule: Cy Example owns the pitch." in page.text
 
     half = cy.post(path, {f"type-{first.pk}": "none", f"type-{second.pk}": "financial"})
@@ -265,14 +266,27 @@ def test_the_page_lists_every_pitch_once_and_what_a_rule_found(stage: Stage, com
         assert company.client(company.person(name)).get(path).status_code in {302, 404}
 
 
-def test_the_page_asks_as_many_queries_for_three_pitches_as_for_one(stage: Stage, company: Company) -> None:
-    stage.submitted("First")
+def test_forty_pitches_are_one_page_in_groups_with_a_field_to_find_one(stage: Stage, company: Company) -> None:
+    first = stage.submitted("Pitch 1")
+    pitches = [first, *(stage.submitted(f"Pitch {number}") for number in range(2, 41))]
+    unseal(stage)
     dee, path = company.client(company.dee), f"/admin/pitches/round/{stage.round.pk}/declare/"
-    one = queries_of(dee, path)
-    stage.submitted("Second")
-    stage.submitted("Third")
+    forty = queries_of(dee, path)
 
-    assert queries_of(dee, path) == one
+    page = page_of(dee.get(path))
+    assert [title.text for title in page.all("h3")] == ["Without an answer: 40"]
+    assert page.one("input", id="declare-filter").attrs["aria-controls"] == "declare"
+    found = [row.attrs["data-row"] for row in page.all("fieldset", class_="said")]
+    assert found == [f"{pitch.title} {pitch.number} Claims" for pitch in pitches]
+    # Nothing is said for anybody: each row stands on "Choose" until they choose, or press the button for the rest.
+    assert {one.attrs["value"] for one in page.all("option") if "selected" in one.attrs} <= {""}
+
+    dee.post(path, {f"type-{pitch.pk}": "none" for pitch in pitches[:3]} | {"rest": "none"})
+    later = page_of(dee.get(path))
+    assert [title.text for title in later.all("h3")] == ["Answered: 40"]
+
+    Pitch.objects.filter(pk__in=[pitch.pk for pitch in pitches[1:]]).update(state="withdrawn")
+    assert queries_of(dee, path) == forty
 
 
 def test_where_the_chair_has_a_conflict_another_member_judges(stage: Stage, company: Company) -> None:

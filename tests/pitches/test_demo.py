@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter as Counted
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from pytest_django import Settings
 
 from allocations.models import Allocation, Quota
 from ledger.models import UsageRecord
-from pitches.models import Ballot, Offer, Pitch, Recusal, Round
+from pitches.models import Ballot, BoardMove, Counter, Offer, Override, Pitch, Recusal, Result, Round, Selection
 from pitches.transitions import PitchState
 from teams.models import Team, User
 from tests.conftest import FreshDatabase
@@ -61,6 +62,7 @@ def test_it_is_a_company_with_rounds_in_every_stage_and_pitches_in_every_state(d
     assert list(Round.objects.order_by("pk").values_list("state", flat=True)) == [
         "settled",
         "published",
+        "deciding",
         "voting",
         "open",
     ]
@@ -72,10 +74,44 @@ def test_it_is_a_company_with_rounds_in_every_stage_and_pitches_in_every_state(d
     assert set(Offer.objects.values_list("state", flat=True)) == {"open", "accepted", "declined", "expired"}
 
 
+def test_one_round_is_published_with_every_kind_of_result_and_answer(demo: dict[str, object]) -> None:
+    round_ = Round.objects.get(state="published")
+    results = Result.objects.filter(pitch__round=round_).values_list("outcome", "option__code", "pitch__state")
+    assert sorted(results) == [
+        ("decline", "stretch", "declined"),
+        ("defer", "cheaper", "deferred"),
+        ("fund", "partial", "offered"),
+        ("fund", "stretch", "declined"),
+        ("fund", "stretch", "funded"),
+        ("fund", "stretch", "offered"),
+        ("waitlist", "stretch", "offered"),
+        ("waitlist", "stretch", "waitlisted"),
+    ]
+    assert [counter.offer.pitch.submitted.title for counter in Counter.objects.filter(state="open")] == [
+        "Answers from the handbook"
+    ]
+    moved_up = Pitch.objects.get(round=round_, state="offered", decision__outcome="waitlist")
+    assert moved_up.offers.get().state == "open"
+
+
+def test_one_round_is_being_decided(demo: dict[str, object]) -> None:
+    round_ = Round.objects.get(state="deciding")
+    assert Pitch.objects.filter(round=round_, state="shortlisted").count() == 12
+    recused = Recusal.objects.filter(pitch__round=round_, state="recused").order_by("kind")
+    assert list(recused.values_list("kind", "member__name")) == [("declared", "Jonas Weber"), ("rule", "Lena Fischer")]
+    assert not Ballot.objects.filter(pitch__round=round_, revealed_at=None).exists()
+    choice = Selection.objects.get(round=round_)
+    outcomes = Counted(row["reason"] for row in json.loads(choice.result_text)["pitches"])
+    assert outcomes == {"selected": 7, "displaced": 2, "requires": 1, "below_hurdle": 1, "no_quorum": 1}
+    override = Override.objects.get(round=round_)
+    assert (override.pitch.submitted.title, override.signed_at) == ("Proof of income checked", None)
+    assert BoardMove.objects.filter(round=round_).count() == 4
+
+
 def test_two_weeks_of_calls_agree_with_quotas_and_ledger(
     demo: dict[str, object], module_database: FreshDatabase
 ) -> None:
-    assert Allocation.objects.count() == 3
+    assert Allocation.objects.count() == 4
     charged = sum(UsageRecord.objects.values_list("charged", flat=True), Decimal(0))
     assert charged > 500
     lines, keys = Quota.objects.exclude(line=None), Quota.objects.exclude(key=None)

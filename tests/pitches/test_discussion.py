@@ -9,7 +9,7 @@ from pitches.selectors.discussion import remarks_shown_to
 from teams.errors import NotAllowed, Refused, WrongState
 from teams.models import AuditEvent
 from tests.cast import Company
-from tests.pages import page_of
+from tests.pages import page_of, typed
 from tests.pitches.stage import Stage, content
 
 pytestmark = pytest.mark.django_db
@@ -114,3 +114,10 @@ def test_it_is_led_on_the_pitchs_page(company: Company, pitch: Pitch) -> None:
     assert (SAID in page, "Hidden until your own review is in" in page) == (False, True)
     assert eli.post(path(pitch, "remark/"), {"body": "I disagree."}).status_code == 422
     assert Remark.objects.count() == 1
+
+
+def test_an_empty_remark_leaves_the_members_own_review_in_its_form(company: Company, pitch: Pitch) -> None:
+    answer = company.client(company.dee).post(path(pitch, "remark/"), {"body": ""})
+
+    first = pitch.round.criteria.order_by("position")[0].pk
+    assert (answer.status_code, typed(answer, f"score-{first}")) == (422, "7")

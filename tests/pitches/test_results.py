@@ -9,6 +9,7 @@ from io import StringIO
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from django.test import Client
 
 from ledger.models import Tier
 from ledger.money import usd
@@ -129,9 +130,9 @@ def test_the_page_explains_each_decision_to_somebody_who_has_never_seen_it(stage
     assert_readable(page)
     table = {row[0].split()[0]: row for row in rows(page, "Results, table")}
     assert table["Fourth"][1:7] == [
-        "Waitlist 1 As asked",
+        "Waitlist 1 best offer: As asked",
         "$2,400.01",
-        "$12,000.00",
+        "$12,000.00 5.00 per dollar",
         "8.0 median 8.0, spread 0.0",
         "1.0000",
         "0.6000",
@@ -144,7 +145,10 @@ def test_the_page_explains_each_decision_to_somebody_who_has_never_seen_it(stage
     )
     assert formula.replace(" x ", times) in table["Fourth"][7]
     assert "no claim of the team is resolved yet" in table["Fourth"][7]
+    assert "On the tier that was asked for the quality is 1." in table["Fourth"][7]
     text = page_of(page).text
+    assert "10 % is kept back, so $9,000.00 can be awarded." in text
+    assert "One team" not in text  # the round has no such cap
     assert "No other set of offers that fits is worth more: that is proved." in text
     assert "found the same worth" in text
     assert stage.now().seed in text
@@ -299,6 +303,12 @@ def test_results_take_as_many_queries_for_three_pitches_as_for_one(stage: Stage,
     assert one == three
 
 
+def choose(chair: Client, path: str) -> None:
+    """Ask for the choice and let the background make it."""
+    chair.post(f"{path}/choose/")
+    services.choices_make_due()
+
+
 class TestThePageOfTheCommittee:
     def test_the_chair_runs_adopts_and_publishes(self, stage: Stage, company: Company) -> None:
         pitches = [stage.submitted(title, value=value, items=(ONE_SIZE,)) for title, value in FOUR]
@@ -306,7 +316,7 @@ class TestThePageOfTheCommittee:
         gil, path = company.client(company.gil), f"/admin/pitches/round/{stage.round.pk}"
         assert "Not run yet" in page_of(gil.get(f"{path}/decide/")).text
 
-        gil.post(f"{path}/choose/")
+        choose(gil, path)
         board = gil.get(f"{path}/decide/")
 
         assert [row[:4] for row in rows(board, "The exact choice, table")] == [
@@ -343,7 +353,7 @@ class TestThePageOfTheCommittee:
         stage.to_decide(low)
         gil, dee = company.client(company.gil), company.client(company.dee)
         path, form = f"/admin/pitches/round/{stage.round.pk}", f"/admin/pitches/round/pitch/{low.pk}/override/"
-        gil.post(f"{path}/choose/")
+        choose(gil, path)
 
         short = gil.post(form, {"force": "in", "category": "law", "reason": "Because."})
         assert short.status_code == 422
@@ -357,7 +367,7 @@ class TestThePageOfTheCommittee:
         board = gil.get(f"{path}/decide/")
         assert "run it again before you adopt" in page_of(board).text
         assert "$48.60 of that are signed" in page_of(board).text
-        gil.post(f"{path}/choose/")
+        choose(gil, path)
         assert [row[1] for row in rows(gil.get(f"{path}/decide/"), "The exact choice, table")] == ["Fund As asked"]
         gil.post(f"/admin/pitches/round/override/{override.pk}/withdraw/", {"reason": "The letter was withdrawn."})
         assert "withdrawn" in page_of(gil.get(f"{path}/decide/")).text

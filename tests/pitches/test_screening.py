@@ -5,13 +5,16 @@ from django.db import DatabaseError, connection, transaction
 
 from pitches import services
 from pitches.models import Aspect, Finding, Pitch, Screening
+from pitches.selectors.minutes import minutes_of
 from pitches.selectors.screening import findings_of, screening_queue
 from teams.errors import NotAllowed, Refused, WrongState
-from teams.models import Notification, User
+from teams.models import AuditEvent, Notification, User
 from teams.selectors import standing_forget
 from teams.services import membership_set
+from teams.withheld import events_open_to
 from tests.cast import PEOPLE, Company
-from tests.pages import assert_readable, page_of
+from tests.pages import assert_readable, error_beside, page_of
+from tests.pages import typed as stands_in
 from tests.pitches.stage import Stage, content, of, queries_of
 
 pytestmark = pytest.mark.django_db
@@ -131,17 +134,78 @@ def test_a_new_revision_is_screened_anew(stage: Stage, company: Company, pitch: 
     services.pitch_take_in(actor=company.gil, pitch=pitch)
 
     assert findings_of([pitch]) == {pitch.pk: {}}
+    screen(company.ivo, pitch)
+    screen(company.mia, pitch, Aspect.COMPLIANCE)
     services.voting_open(actor=company.gil, round_=stage.round)
     assert stage.now().state == "voting"
+
+
+def test_what_was_not_screened_keeps_the_vote_closed_unless_the_chair_says_why(
+    stage: Stage, company: Company, pitch: Pitch
+) -> None:
+    screen(company.ivo, pitch)
+    gil, step = company.client(company.gil), f"/admin/pitches/round/{stage.round.pk}/step/vote/"
+    asked = page_of(gil.get(f"/admin/pitches/round/{stage.round.pk}/desk/"))
+    assert asked.one("ul", class_="unscreened").text == "Claims triage: no compliance"
+
+    short = gil.post(step, {"reason": "No time"})
+
+    assert (short.status_code, stands_in(short, "reason")) == (422, "No time")
+    assert error_beside(short, "reason") == (
+        "Not screened by both, the platform and compliance: Claims triage. Wait for that, or say in at least 10 "
+        "characters why the vote opens without it."
+    )
+    assert stage.now().state == "reviewing"
+    gil.post(step, {"reason": "Compliance is away until May, and nothing here is personal."})
+
+    assert stage.now().state == "voting"
+    event = AuditEvent.objects.get(verb="round.vote")
+    assert (event.actor, event.reason, event.details["unscreened"]) == (
+        company.gil,
+        "Compliance is away until May, and nothing here is personal.",
+        [pitch.pk],
+    )
+    assert AuditEvent.objects.get(verb="pitch.shortlist").reason == "The reviews ended. Not screened: compliance."
+    assert minutes_of(company.gil, stage.round).entries[-1].text == (
+        "ended the reviews and opened the vote without a screening by both of “Claims triage”: "
+        "Compliance is away until May, and nothing here is personal."
+    )
+
+
+def test_what_a_member_is_recused_from_is_not_in_their_minutes_of_a_vote_without_screening(
+    stage: Stage, company: Company, pitch: Pitch
+) -> None:
+    services.recusal_declare(actor=company.dee, pitch=pitch, reason="I built its pilot.")
+    services.voting_open(actor=company.gil, round_=stage.round, reason="Both screeners are away until May.")
+
+    assert minutes_of(company.dee, stage.round).entries[-1].text == "ended the reviews and opened the vote."
+    vote = AuditEvent.objects.filter(verb="round.vote")
+    seen = [events_open_to(member, vote).count() for member in (company.dee, company.eli)]
+    assert seen == [0, 1]
+
+
+def test_a_chair_who_is_recused_is_not_told_by_name_what_keeps_the_vote_closed(
+    stage: Stage, company: Company, pitch: Pitch
+) -> None:
+    services.recusal_declare(actor=company.gil, pitch=pitch, reason="I built its pilot.")
+    desk = page_of(company.client(company.gil).get(f"/admin/pitches/round/{stage.round.pk}/desk/"))
+    assert (desk.all("ul", class_="unscreened"), len(desk.all("textarea", id="id_reason"))) == ([], 1)
+
+    with pytest.raises(Refused, match="platform and compliance: what you are recused from\\. Wait"):
+        services.voting_open(actor=company.gil, round_=stage.round)
+    screen(company.mia, pitch, Aspect.COMPLIANCE, Finding.INFEASIBLE)
+    with pytest.raises(Refused, match="declined first: what you are recused from\\."):
+        services.voting_open(actor=company.gil, round_=stage.round)
 
 
 def test_a_finding_is_replaced_by_a_newer_one_and_kept(stage: Stage, company: Company, pitch: Pitch) -> None:
     screen(company.ivo, pitch, finding=Finding.INFEASIBLE)
     screen(company.ivo, pitch, finding=Finding.FEASIBLE)
+    screen(company.mia, pitch, Aspect.COMPLIANCE)
 
     services.voting_open(actor=company.gil, round_=stage.round)
 
-    assert list(Screening.objects.order_by("pk").values_list("finding", flat=True)) == ["infeasible", "feasible"]
+    assert [row.finding for row in Screening.objects.order_by("pk")] == ["infeasible", "feasible", "feasible"]
     with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("UPDATE pitches_screening SET finding = 'feasible'")
 

@@ -1,6 +1,9 @@
 """The exact choice keeps every limit, is the best there is, and does not depend on how it was asked."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from decimal import Decimal
 
@@ -13,6 +16,7 @@ from pitches.selection.problem import Infeasible, Option, Problem, ProblemError,
 from pitches.selection.programme import Programme
 from pitches.selection.session import Session
 from tests.pitches.selections import by_trying, large, problems
+from tests.processes import ROOT
 
 few = settings(max_examples=40, deadline=None)
 
@@ -346,3 +350,12 @@ def test_a_wrong_offer_is_named_with_its_place(change: dict[str, object], words:
     with pytest.raises(ProblemError) as refused:
         documents.read(json.dumps(said))
     assert str(refused.value).startswith(words)
+
+
+def test_a_process_that_never_chooses_loads_no_solver() -> None:
+    code = "import sys, django; django.setup(); import marketplace.urls; print({'numpy', 'highspy'} & {*sys.modules})"
+    env = os.environ | {"DJANGO_SETTINGS_MODULE": "marketplace.settings"}
+
+    told = subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert told.stdout.strip() == "set()"

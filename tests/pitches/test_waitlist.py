@@ -9,6 +9,7 @@ from django.db import DatabaseError, IntegrityError, transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from allocations.services import allocation_expire, allocation_return
 from ledger.models import Tier
 from ledger.money import usd
 from ledger.selectors import balance
@@ -18,7 +19,7 @@ from pitches.models import Choice, Decision, Offer, OfferLine, Outcome, Pitch, R
 from pitches.room import Queued, Room, turns
 from pitches.selectors.lists import published_decisions
 from pitches.selectors.offers import offer_of, room_of
-from pitches.selectors.rounds import decided_total
+from pitches.selectors.rounds import decided_total, round_money
 from teams.errors import NotAllowed, Refused, WrongState
 from teams.models import AuditEvent, Notification
 from tests.cast import Company
@@ -252,6 +253,55 @@ class TestMovingUp:
 
         assert states(waiting) == ["offered", "offered", "waitlisted"]
         assert Offer.objects.count() == 4
+
+    def test_what_an_ended_award_gives_back_moves_the_waitlist_up_once(self, stage: Stage, company: Company) -> None:
+        (funded,), waiting = published(stage, ["9000"], ["5000", "4000.01", "4000"])
+        [offer] = Offer.objects.filter(pitch=funded)
+        ended = allocation_expire(actor=company.system, allocation=stage.accepted(offer))
+        tasks.expire_offers()
+        assert (states(waiting), room_of(stage.round).free) == (["waitlisted"] * 3, Decimal(0))
+
+        allocation_return(actor=company.hana, allocation=ended, reason="The work ended early.")
+        for _ in range(2):
+            tasks.expire_offers()
+
+        assert states(waiting) == ["offered", "waitlisted", "offered"]
+        assert (room_of(stage.round).free, round_money(stage.round).available) == (Decimal(0), Decimal(0))
+        reasons = AuditEvent.objects.filter(verb="pitch.promote").order_by("pk").values_list("reason", flat=True)
+        assert list(reasons) == [
+            "$5,000.00 came free and fit. It stood at place 1 of the waitlist.",
+            "$4,000.00 came free and fit. It stood at place 3 of the waitlist.",
+        ]
+        for moved in Offer.objects.exclude(pk=offer.pk).order_by("pk"):
+            stage.accepted(moved)
+        assert balance(stage.round.opened_pool).amount == 1000
+
+    def test_what_came_back_is_free_of_the_caps_of_team_and_tier_too(self, company: Company) -> None:
+        stage = open_stage(company, team_cap="0.3", frontier_cap="0.3")
+        first, second = stage.submitted("First"), stage.submitted("Second")
+        stage.to_decide(first, second)
+        stage.fund(first, "3000", Tier.FRONTIER)
+        services.decision_set(
+            actor=company.gil,
+            pitch=second,
+            outcome=Outcome.WAITLIST,
+            reason="Good, behind the other.",
+            lines={Tier.FRONTIER: Decimal(3000)},
+        )
+        services.round_publish(actor=company.gil, round_=stage.round)
+        allocation = stage.accepted(Offer.objects.get(pitch=first))
+        ended = allocation_expire(actor=company.system, allocation=allocation)
+        allocation_return(actor=company.hana, allocation=ended, reason="The work ended early.")
+
+        tasks.expire_offers()
+
+        assert states([second]) == ["offered"]
+        room = room_of(stage.now())
+        assert (room.free, room.frontier_free, room.teams) == (
+            Decimal(6000),
+            Decimal(0),
+            {company.claims.pk: Decimal(3000)},
+        )
 
     def test_an_accepted_counter_for_less_frees_the_difference(self, stage: Stage, company: Company) -> None:
         (funded, _), waiting = published(stage, ["2400", "6600"], ["1000"])
