@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from ledger.checks import guards, journal, usage
+from ledger.checks import guards, journal, reconciliation, usage
 from ledger.checks.base import PROMISES, Breach, Check, Progress, all_checks, breaches, prove, register
 
-CHECKS = journal.CHECKS + guards.CHECKS + usage.CHECKS
+CHECKS = journal.CHECKS + guards.CHECKS + usage.CHECKS + reconciliation.CHECKS
 
 
 def of_ledger() -> Iterable[Check]:

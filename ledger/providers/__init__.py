@@ -1,0 +1,1 @@
+"""Readers of what providers report: one file per source, one interface (`base`)."""
