@@ -20,6 +20,7 @@ from ledger.models import (
     ProviderInvoice,
 )
 from ledger.money import show
+from ledger.selectors.reconciliation import lines_to_decide
 from ledger.selectors.spend import posted_between, recorded_between
 
 
@@ -142,10 +143,19 @@ def _invoices_decided(period: Period) -> Finding:
     return Finding(False, f"Invoices that wait for a decision: {waiting}.", "/ledger/invoices/")
 
 
+def _differences_decided(period: Period) -> Finding:
+    waiting = lines_to_decide().filter(day__range=(period.starts_on, period.ends_on)).count()
+    if not waiting:
+        return Finding(True, "No difference with a provider waits for a decision.")
+    address = f"/ledger/reconciliation/lines/?from={period.starts_on}&to={period.ends_on}&waits=1"
+    return Finding(False, f"Differences with providers that wait for a decision: {waiting}.", address)
+
+
 register(
     Item("earlier_closed", "Earlier periods are closed", _earlier_closed, may_be_accepted=False),
     Item("usage_posted", "Usage is posted", _usage_posted, may_be_accepted=False),
     Item("corrections_decided", "Corrections are decided", _corrections_decided, may_be_accepted=True),
     Item("invoices_decided", "Invoices are decided", _invoices_decided, may_be_accepted=True),
+    Item("differences_decided", "Differences with providers are decided", _differences_decided, may_be_accepted=True),
     Item("usage_accrued", "Usage not yet billed is accrued", _usage_accrued, may_be_accepted=True),
 )

@@ -3,8 +3,15 @@
 from celery import shared_task
 
 from ledger.checks import prove
+from ledger.models import Feed
 from ledger.services import breaches_tell, usage_partitions_make, usage_post, usage_post_open
+from ledger.services.feed_runs import feeds_read, feeds_tell_stale, provider_read
+from ledger.services.reconciliation import days_back
+from teams.models import User
 from teams.selectors import system_user
+
+LATEST_DAYS, ALL_DAYS = 3, 31
+"""Days with today that are read every hour, and every night: providers change figures for that long."""
 
 
 @shared_task(name="ledger.tasks.post_usage")
@@ -31,3 +38,28 @@ def verify_nightly() -> int:
     found = prove()
     breaches_tell(found)
     return len(found)
+
+
+@shared_task(name="ledger.tasks.fetch_feeds")
+def fetch_feeds() -> int:
+    """Fetch the latest days of every feed and reconcile them; returns the fetches made."""
+    return sum(len(read.fetches) for read in feeds_read(actor=system_user(), days=LATEST_DAYS))
+
+
+@shared_task(name="ledger.tasks.reread_feeds")
+def reread_feeds() -> int:
+    """Read again all days whose figures may still change, and post what they changed; returns the fetches made."""
+    return sum(len(read.fetches) for read in feeds_read(actor=system_user(), days=ALL_DAYS))
+
+
+@shared_task(name="ledger.tasks.fetch_provider")
+def fetch_provider(feed: int, actor: int) -> int:
+    """Read the provider of a feed for somebody who asked for it now; returns the fetches made."""
+    asked, person = Feed.objects.select_related("provider").get(pk=feed), User.objects.get(pk=actor)
+    return len(provider_read(actor=person, provider=asked.provider, span=days_back(ALL_DAYS)).fetches)
+
+
+@shared_task(name="ledger.tasks.tell_stale")
+def tell_stale() -> int:
+    """Tell people of feeds that bring nothing; returns of how many."""
+    return feeds_tell_stale()

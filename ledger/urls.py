@@ -1,9 +1,9 @@
 """Pages of the ledger."""
 
-from django.urls import path
+from django.urls import include, path
 
 from ledger.reports import views as reports
-from ledger.views import budget, corrections, invoices, journal, overview, periods, rates
+from ledger.views import budget, corrections, feed_files, invoice_files, invoices, journal, overview, periods, rates
 
 app_name = "ledger"
 urlpatterns = [
@@ -35,8 +35,16 @@ urlpatterns = [
     path("corrections/C-<int:pk>/<str:decision>/", corrections.correction_decide, name="correction_decide"),
     path("invoices/", invoices.invoices, name="invoices"),
     path("invoices/new/", invoices.invoice_new, name="invoice_new"),
+    path("invoices/import/", invoice_files.invoice_import, name="invoice_import"),
+    path("invoices/import/now/", invoice_files.invoice_import_now, name="invoice_import_now"),
+    path("invoices/import/sample.csv", invoice_files.invoice_sample, name="invoice_sample"),
     path("invoices/<int:pk>/", invoices.invoice, name="invoice"),
     path("invoices/<int:pk>/<str:decision>/", invoices.invoice_decide, name="invoice_decide"),
+    path("reconciliation/import/", feed_files.feed_import, name="feed_import"),
+    path("reconciliation/import/now/", feed_files.feed_import_now, name="feed_import_now"),
+    path("reconciliation/import/new/", feed_files.feed_new, name="feed_new"),
+    path("reconciliation/import/sample-<slug:kind>.csv", feed_files.feed_sample, name="feed_sample"),
+    path("reconciliation/", include("ledger.urls_reconciliation")),
     path("rates/", rates.rates, name="rates"),
     path("rates/<int:pk>/approve/", rates.rate_approve, name="rate_approve"),
     path("journal/J-<int:pk>/usage/", reports.usage_of_entry, name="entry_usage"),

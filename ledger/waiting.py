@@ -6,21 +6,28 @@ A floor registers its source in its `AppConfig.ready`; the overview and the home
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from django.db.models import Count
 from django.urls import reverse
 
 from ledger.models import (
     Correction,
     CorrectionState,
+    DecisionState,
     InvoiceState,
+    KeyStanding,
+    LineDecision,
     Period,
     PeriodReopening,
     PeriodState,
     ProviderInvoice,
+    ProviderKey,
     Rate,
     ReopeningState,
 )
 from ledger.money import show
+from ledger.selectors.feeds import feeds_silent
 from ledger.selectors.journal import today
+from ledger.selectors.reconciliation import lines_to_decide
 from teams.models import User
 from teams.waiting import Waiting as ForPerson
 
@@ -35,6 +42,7 @@ class Waiting:
     permission: str
 
 
+JUDGE = "ledger.judge_reconciliation"
 Source = Callable[[], Iterable[Waiting]]
 _SOURCES: list[Source] = []
 
@@ -61,10 +69,11 @@ def waiting_for(user: User) -> Iterator[ForPerson]:
 
 
 def of_the_ledger() -> Iterator[Waiting]:
-    """Go through proposed prices and corrections, invoices, requests to reopen a period, and periods to close."""
+    """Go through prices, corrections, invoices, lines of reconciliation, periods to reopen and periods to close."""
     yield from _rates()
     yield from _corrections()
     yield from _invoices()
+    yield from _reconciliation()
     yield from _reopenings()
     yield from _periods()
 
@@ -91,6 +100,23 @@ def _invoices() -> Iterator[Waiting]:
         why = f"{show(one.amount, one.currency)} for {one.month:%Y-%m}, entered by {one.entered_by}"
         url = reverse("ledger:invoice", args=[one.pk])
         yield Waiting(f"Decide on invoice {one}", why, url, "ledger.decide_invoice")
+
+
+def _reconciliation() -> Iterator[Waiting]:
+    proposed = LineDecision.objects.filter(state=DecisionState.PROPOSED).select_related("proposed_by", "provider")
+    for one in proposed.annotate(count=Count("lines")).order_by("pk"):
+        title = f"Decide on {one}: {many(one.count, 'line')} of {one.provider.name}"
+        url = reverse("ledger:line_decision", args=[one.pk])
+        yield Waiting(title, f"{one.proposed_by}: {one.reason}", url, "ledger.decide_line")
+    if count := lines_to_decide().count():
+        url = f"{reverse('ledger:lines')}?waits=1"
+        yield Waiting(f"Decide about {many(count, 'line')} that no rule settles", "Reconciliation", url, JUDGE)
+    if count := ProviderKey.objects.filter(standing=KeyStanding.UNKNOWN).count():
+        title = f"Say whose {many(count, 'unknown key')} of providers {'is' if count == 1 else 'are'}"
+        yield Waiting(title, "Used past Tank", reverse("ledger:provider_keys"), JUDGE)
+    for silent in feeds_silent():
+        url = reverse("ledger:feed", args=[silent.feed.pk])
+        yield Waiting(f"{silent.feed} brings no figures", silent.words, url, "ledger.fetch_feed")
 
 
 def _reopenings() -> Iterator[Waiting]:

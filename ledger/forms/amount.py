@@ -27,7 +27,7 @@ class AmountField(forms.CharField):
 
     def __init__(self, **kwargs: object) -> None:
         kwargs.setdefault("widget", forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}))
-        super().__init__(max_length=40, **kwargs)  # type: ignore[arg-type]
+        super().__init__(max_length=40, **kwargs)  # type: ignore[arg-type]  # Django's own arguments
 
     def clean(self, value: object) -> Decimal | None:
         """Return the amount; raises ValidationError with the message for people."""

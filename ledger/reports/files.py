@@ -123,7 +123,7 @@ def xlsx_file(asked: Asked, *, sheet_rows: int = SHEET_ROWS) -> FileStream:
     It goes on in a new sheet after `sheet_rows`, since Excel takes no more than 1,048,576. A workbook cannot be sent
     before it is whole, so a million rows take a minute or two before the first byte; CSV begins at once.
     """
-    file = TemporaryFile()  # noqa: SIM115  closed by the response that sends it
+    file = TemporaryFile()  # noqa: SIM115 - closed by the response that sends it
     with Workbook(file, {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}) as book:
         Book(book, asked, sheet_rows).write()
     file.seek(0)

@@ -4,6 +4,7 @@ Agreeing brings what is billed to the month to what its agreed invoices say. Wha
 the clearing account is the difference to explain: by reconciliation, or by an adjustment with two people.
 """
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -43,9 +44,11 @@ def invoice_enter(
     """
     require(actor, "ledger.enter_invoice", message="Only finance enters invoices.")
     first, asked = month.replace(day=1), exact_money(amount)
-    _check(metered_account(provider), asked, first, issued_on)
+    for fault in invoice_faults(metered_account(provider), asked.amount, str(asked.currency), first, issued_on):
+        raise fault
+    invoices_lock([provider.pk])
     if ProviderInvoice.objects.filter(provider=provider, number=number, state__in=COUNTED).exists():
-        raise Refused(f"{provider.name}'s invoice {number} is entered already.", code="number_known", field="number")
+        raise number_known(provider, number)
     invoice = ProviderInvoice.objects.create(
         provider=provider,
         number=number,
@@ -61,17 +64,24 @@ def invoice_enter(
     return invoice
 
 
-def _check(metered: Account, amount: Money, first: date, issued_on: date) -> None:
-    if not amount.amount:
-        raise Refused("An invoice over nothing need not be entered.", code="amount_zero", field="amount")
-    if str(amount.currency) != metered.currency:
-        raise Refused(
-            f"{metered.name} is kept in {metered.currency}; enter the amount in that.", code="currency_differs"
-        )
-    if issued_on > today():
-        raise Refused(f"{issued_on} lies in the future.", code="future_date", field="issued_on")
-    if issued_on < first:
-        raise Refused("It was issued before its month began.", code="issued_too_early", field="issued_on")
+def invoice_faults(
+    metered: Account | None, amount: Decimal | None, currency: str, first: date | None, issued_on: date | None
+) -> Iterator[Refused]:
+    """Go through what is wrong with an invoice's facts; what is None or blank is not known, and not judged."""
+    if amount is not None and not amount:
+        yield Refused("An invoice over nothing need not be entered.", code="amount_zero", field="amount")
+    if metered and currency and currency != metered.currency:
+        words = f"{metered.name} is kept in {metered.currency}; enter the amount in that."
+        yield Refused(words, code="currency_differs", field="currency")
+    if issued_on and issued_on > today():
+        yield Refused(f"{issued_on} lies in the future.", code="future_date", field="issued_on")
+    if issued_on and first and issued_on < first:
+        yield Refused("It was issued before its month began.", code="issued_too_early", field="issued_on")
+
+
+def number_known(provider: Provider, number: str) -> Refused:
+    """Return the refusal of an invoice that is entered already, and neither refused nor withdrawn."""
+    return Refused(f"{provider.name}'s invoice {number} is entered already.", code="number_known", field="number")
 
 
 @transaction.atomic
@@ -135,10 +145,15 @@ def _fact_day(invoice: ProviderInvoice) -> date:
     return max(invoice.issued_on, last + timedelta(days=1))
 
 
-def _locked(invoice: ProviderInvoice) -> ProviderInvoice:
+def invoices_lock(provider_ids: Iterable[int]) -> None:
+    """Let one invoice at a time per provider be entered or decided: two would both post what the month lacks."""
     with connection.cursor() as cursor:
-        # One decision at a time per provider: two would both post what the month lacks.
-        cursor.execute("SELECT pg_advisory_xact_lock(7246885, %s)", [invoice.provider_id % 2**31])
+        for pk in sorted(set(provider_ids)):
+            cursor.execute("SELECT pg_advisory_xact_lock(7246885, %s)", [pk % 2**31])
+
+
+def _locked(invoice: ProviderInvoice) -> ProviderInvoice:
+    invoices_lock([invoice.provider_id])
     rows = ProviderInvoice.objects.select_for_update(of=("self",)).select_related("provider", "entered_by")
     locked = rows.get(pk=invoice.pk)
     if locked.state != InvoiceState.ENTERED:

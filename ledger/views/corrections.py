@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from django import forms
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -13,7 +12,7 @@ from ledger import services
 from ledger.forms import AdjustmentForm, ConfirmForm, ReasonForm
 from ledger.models import Account, Correction, JournalEntry
 from ledger.selectors import desk, today
-from ledger.views.act import act
+from ledger.views.act import Decisions, act, decide
 from teams.access import UserRequest, allowed_only, find_or_404, members_only
 from teams.acting import done, submitted
 from teams.forms import form_status
@@ -82,7 +81,7 @@ def correction(request: UserRequest, pk: int) -> HttpResponse:
     return render(request, "ledger/correction.html", context)
 
 
-DECISIONS: dict[str, tuple[str, str, type[forms.Form], str]] = {
+DECISIONS: Decisions = {
     "approve": ("Approve", "It is posted at once, with both names.", ConfirmForm, "ledger.decide_correction"),
     "refuse": ("Refuse", "Nothing is posted.", ReasonForm, "ledger.decide_correction"),
     "withdraw": ("Withdraw", "Nothing is posted.", ConfirmForm, "ledger.withdraw_correction"),
@@ -92,23 +91,14 @@ DECISIONS: dict[str, tuple[str, str, type[forms.Form], str]] = {
 @members_only
 def correction_decide(request: UserRequest, pk: int, decision: str) -> HttpResponseBase:
     """Approve, refuse or take back a correction."""
-    if decision not in DECISIONS:
-        raise Http404
-    title, words, form_class, permission = DECISIONS[decision]
-    found = find_or_404(Correction.objects.all(), request.user, permission, pk=pk)
-
-    def work(data: dict[str, Any]) -> str:
-        service = getattr(services, f"correction_{decision}")
-        service(actor=request.user, correction=found, **data)
-        found.refresh_from_db()
-        return f"{found}: {found.get_state_display().lower()}."
-
-    return act(
+    return decide(
         request,
-        form_class(request.POST if request.method == "POST" else None),
-        title=f"{title} {found}?",
-        button=title,
-        words=words,
+        decision,
+        DECISIONS,
+        Correction.objects.all(),
+        pk,
+        services=services,
+        noun="correction",
+        argument="correction",
         back=reverse("ledger:correction", args=[pk]),
-        work=work,
     )

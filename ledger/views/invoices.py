@@ -3,8 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from django import forms
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
@@ -20,7 +19,7 @@ from ledger.months import month_of
 from ledger.reports.links import report_url
 from ledger.selectors import today
 from ledger.selectors.invoices import invoices_listed, match_of
-from ledger.views.act import act
+from ledger.views.act import Decisions, decide
 from teams.access import UserRequest, allowed_only, find_or_404, members_only
 from teams.acting import done, submitted
 from teams.forms import form_status
@@ -84,7 +83,7 @@ def invoice(request: UserRequest, pk: int) -> HttpResponse:
 
 
 NOWHERE = "Nothing is posted, and the invoice counts nowhere."
-DECISIONS: dict[str, tuple[str, str, type[forms.Form], str]] = {
+DECISIONS: Decisions = {
     "agree": ("Agree to", "What its month is not billed yet is posted at once.", ConfirmForm, "ledger.decide_invoice"),
     "refuse": ("Refuse", NOWHERE, ReasonForm, "ledger.decide_invoice"),
     "withdraw": ("Withdraw", NOWHERE, ConfirmForm, "ledger.withdraw_invoice"),
@@ -94,23 +93,16 @@ DECISIONS: dict[str, tuple[str, str, type[forms.Form], str]] = {
 @members_only
 def invoice_decide(request: UserRequest, pk: int, decision: str) -> HttpResponseBase:
     """Agree to an invoice, refuse it or take it back."""
-    if decision not in DECISIONS:
-        raise Http404
-    title, words, form_class, permission = DECISIONS[decision]
-    found = find_or_404(_rows(), request.user, permission, pk=pk)
-
-    def work(data: dict[str, Any]) -> str:
-        decided = getattr(services, f"invoice_{decision}")(actor=request.user, invoice=found, **data)
-        return f"{decided}: {decided.get_state_display().lower()}."
-
-    return act(
+    return decide(
         request,
-        form_class(request.POST if request.method == "POST" else None),
-        title=f"{title} {found}?",
-        button=title.removesuffix(" to"),
-        words=words,
+        decision,
+        DECISIONS,
+        _rows(),
+        pk,
+        services=services,
+        noun="invoice",
+        argument="invoice",
         back=reverse("ledger:invoice", args=[pk]),
-        work=work,
     )
 
 
