@@ -52,6 +52,7 @@ allow("allocations.rotate_key", is_member | is_system)
 allow("allocations.revoke_key", is_member | is_finance | is_platform_admin | is_system)
 # Out of a delegated pool the head of its business unit grants too.
 allow("allocations.grant_budget", is_finance | is_system | heads_unit_of)
-allow("allocations.settle_hold", is_finance)
+# By hand, or by reconciliation from the provider's figures.
+allow("allocations.settle_hold", is_finance | is_system)
 for model in ("quota", "hold", "meterworker", "outsidecall", "budgetalert"):
     allow(f"allocations.view_{model}", is_platform_admin | is_finance | is_auditor)

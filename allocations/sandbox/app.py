@@ -1,7 +1,8 @@
 """The sandbox provider as an ASGI application, mounted at /sandbox.
 
 `POST /sandbox/v1/chat/completions`, `…/responses`, `…/embeddings`, `…/messages`, `…/messages/count_tokens` and
-`GET /sandbox/v1/models`. It needs no key and knows every model name.
+`GET /sandbox/v1/models`. It needs no key and knows every model name. `GET …/organization/usage/completions` is its
+usage feed: what it has counted itself.
 """
 
 import asyncio
@@ -13,7 +14,16 @@ import orjson
 from django.conf import settings
 
 from allocations.sandbox import answer as answers
-from allocations.sandbox import anthropic_shape, count_shape, embeddings_shape, knobs, openai_shape, responses_shape
+from allocations.sandbox import (
+    anthropic_shape,
+    count_shape,
+    embeddings_shape,
+    feed,
+    knobs,
+    openai_shape,
+    responses_shape,
+)
+from allocations.sandbox.tally import tally
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -50,12 +60,21 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     try:
         if path == "models" and scope["method"] == "GET":
             return await _answer(send, 200, shape.models(MODELS))
+        if path == feed.PATH and scope["method"] == "GET":
+            return await _answer(send, 200, await _usage(scope))
         if path not in SHAPES or scope["method"] != "POST":
             raise _Bad(404, "The sandbox has no such path.")
         await _complete(shape, scope, receive, send)
     except _Bad as bad:
         await _answer(send, bad.status, shape.error(bad.status, bad.message))
     return None
+
+
+async def _usage(scope: Scope) -> dict[str, Any]:
+    try:
+        return await asyncio.to_thread(feed.answer, tally(), scope["query_string"])
+    except feed.BadQuery as bad:
+        raise _Bad(400, str(bad)) from None
 
 
 async def _complete(shape: ModuleType, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,7 +100,10 @@ async def _send_answer(
     shape: ModuleType, payload: dict[str, Any], answer: answers.Answer, wishes: knobs.Knobs, send: Send
 ) -> None:
     output = answer.output_tokens * 3 + 1000 if wishes.fault == "overrun" else answer.output_tokens
-    usage = shape.usage(payload, answer, output) if wishes.has_usage else None
+    used = shape.usage(payload, answer, output)
+    usage = used if wishes.has_usage else None
+    if shape is not count_shape and wishes.fault != "redirect":
+        _count(payload, used, wishes)
     if wishes.fault == "redirect":
         await _start(send, 307, [(b"location", b"http://127.0.0.1:9/elsewhere")])
         await send({"type": "http.response.body", "body": b""})
@@ -96,6 +118,19 @@ async def _send_answer(
         await send({"type": "http.response.body", "body": b"{not json"})
     else:
         await _answer(send, 200, shape.whole(payload, answer, usage))
+
+
+def _count(payload: dict[str, Any], used: dict[str, Any], wishes: knobs.Knobs) -> None:
+    """Count a call as a provider does: when it is answered, whether or not the answer says so or arrives."""
+    if wishes.feed_calls:
+        tally().add(
+            payload.get("model"),
+            wishes.feed_key,
+            calls=wishes.feed_calls,
+            input_tokens=wishes.feed_calls * used.get("prompt_tokens", used.get("input_tokens", 0)),
+            output_tokens=wishes.feed_calls * used.get("completion_tokens", used.get("output_tokens", 0))
+            + wishes.feed_tokens,
+        )
 
 
 async def _stream(shape: ModuleType, events: Iterable[bytes], wishes: knobs.Knobs, send: Send) -> None:

@@ -9,6 +9,7 @@ from django.db.models import Q, Sum
 from allocations.models import Allocation, AllocationLine, HoldState
 from ledger.models import Tier
 from teams.errors import Refused
+from teams.typed import whole_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,9 @@ class Figures:
 
 def allocation_by_number(number: str) -> Allocation:
     """Return the allocation that people call A-0042, or 42. Raises Refused (no_such_allocation)."""
-    digits = number.strip().upper().removeprefix("A-")
-    if digits.isascii() and digits.isdigit() and len(digits) < 18:
-        allocation = Allocation.objects.select_related("team", "committed_account").filter(pk=int(digits)).first()
+    pk = whole_in(number.strip().upper().removeprefix("A-"), None)
+    if pk is not None:
+        allocation = Allocation.objects.select_related("team", "committed_account").filter(pk=pk).first()
         if allocation is not None:
             return allocation
     raise Refused(f"There is no allocation {number!r}.", code="no_such_allocation", field="allocation")

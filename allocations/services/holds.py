@@ -38,10 +38,19 @@ def hold_release(*, actor: User, hold: LostHold, reason: str) -> None:
 
 
 @transaction.atomic
-def hold_charge(*, actor: User, hold: LostHold, cost: Decimal, model: AiModel, reason: str) -> Decimal:
+def hold_charge(
+    *,
+    actor: User,
+    hold: LostHold,
+    cost: Decimal,
+    model: AiModel,
+    reason: str,
+    tokens: Mapping[str, int] | None = None,
+) -> Decimal:
     """Charge lost calls what the provider says they cost, in the line's currency; returns the overage.
 
-    One usage record stands for them, by the model's rate when the process was last seen, with no count of tokens. What
+    One usage record stands for them, by the model's rate when the process was last seen, with as many tokens of each
+    class (`ledger.models.TOKEN_CLASSES`) as the provider's figures say, or with none where nobody knows. What
     the hold and the room of line and key do not take is overage. That of a call from outside is the call's own, so its
     caller cannot settle it once more. Raises NotAllowed, Refused (reason_missing,
     amount_not_positive, no_rate, may_come_back, hold_changed).
@@ -49,7 +58,7 @@ def hold_charge(*, actor: User, hold: LostHold, cost: Decimal, model: AiModel, r
     _require_may_settle(actor, reason)
     if exact(cost) <= 0:
         raise Refused("The amount must be more than zero; what cost nothing is released.", code="amount_not_positive")
-    settle = _settle_row(hold, cost, model)
+    settle = _settle_row(hold, cost, model, tokens or {})
     overage = _settle(hold, settle)
     details = {"cost": plain(cost), "overage": plain(overage), "model": model.name, "request": settle["request_id"]}
     _audit(actor, "hold.charge", hold, reason, details)
@@ -61,7 +70,7 @@ def _require_may_settle(actor: User, reason: str) -> None:
     require_reason(reason)
 
 
-def _settle_row(hold: LostHold, cost: Decimal, model: AiModel) -> dict[str, Any]:
+def _settle_row(hold: LostHold, cost: Decimal, model: AiModel, tokens: Mapping[str, int]) -> dict[str, Any]:
     rate = rate_in_force(model, hold.sent_at)
     if rate is None:
         raise Refused(f"{model} had no rate when these calls were made.", code="no_rate", field="model")
@@ -81,7 +90,7 @@ def _settle_row(hold: LostHold, cost: Decimal, model: AiModel) -> dict[str, Any]
         "service_tier": "",
         "upstream_id": "",
         "tags": {},
-        **{f"{name}_tokens": 0 for name in counts},
+        **{f"{name}_tokens": tokens.get(name, 0) for name in counts},
     }
 
 
