@@ -32,6 +32,7 @@ MOST = 5  # faults told of one picture
 Theme = Literal["light", "dark"]
 MODES: dict[str, tuple[int, Theme]] = {"light": (1280, "light"), "dark": (1280, "dark"), "narrow": (390, "light")}
 LEAD, OTHER_LEAD, MEMBER, CHAIR, SEAT = "amara.nwosu", "farid.haddad", "ben.carter", "ines.okafor", "priya.raman"
+RECUSED, JONAS, LEGAL_LEAD = "lena.fischer", "jonas.weber", "irina.petrova"
 HEAD, FINANCE, OPERATOR, AUDITOR = "victor.lindqvist", "helen.marsh", "noor.de.vries", "judit.kovacs"
 
 
@@ -131,8 +132,26 @@ SHOTS = [
     Shot("periods", FINANCE, ["/ledger/periods/"]),
     Shot("period", FINANCE, ["/ledger/periods/", r"~/periods/\d{4}-01/$"]),
     Shot("corrections", FINANCE, ["/ledger/corrections/"]),
+    Shot("reconciliation", FINANCE, ["/ledger/reconciliation/"]),
+    Shot("reconciliation-lines", FINANCE, ["/ledger/reconciliation/lines/"]),
+    Shot("reconciliation-waits", FINANCE, ["/ledger/reconciliation/lines/?waits=1"]),
+    Shot("reconciliation-line", FINANCE, ["/ledger/reconciliation/lines/?waits=1", r"~/reconciliation/lines/\d+/$"]),
+    Shot("reconciliation-feed", OPERATOR, ["/ledger/reconciliation/feeds/", r"~/reconciliation/feeds/\d+/$"]),
+    Shot("reconciliation-key", FINANCE, ["/ledger/reconciliation/keys/", r"~/reconciliation/keys/\d+/$"]),
+    Shot("reconciliation-error", FINANCE, ["/ledger/reconciliation/lines/?from=2026-03-02&to=2026-03-01"]),
+    Shot("reconciliation-decisions", AUDITOR, ["/ledger/reconciliation/decisions/"]),
+    Shot("reconciliation-clearing", AUDITOR, ["/ledger/reconciliation/clearing/"]),
+    Shot("reconciliation-feeds", OPERATOR, ["/ledger/reconciliation/feeds/"]),
+    Shot("feed-error", OPERATOR, ["/ledger/reconciliation/feeds/new/"], press="Add it", fill="project"),
+    Shot("reconciliation-keys", OPERATOR, ["/ledger/reconciliation/keys/"]),
+    Shot("reconciliation-names", FINANCE, ["/ledger/reconciliation/names/"]),
+    Shot("reconciliation-policies", FINANCE, ["/ledger/reconciliation/policies/"]),
+    Shot("reconciliation-policy", FINANCE, ["/ledger/reconciliation/policies/sandbox/"]),
     Shot("invoices", FINANCE, ["/ledger/invoices/"]),
     Shot("invoice-new", FINANCE, ["/ledger/invoices/new/"]),
+    Shot("invoice-import", FINANCE, ["/ledger/invoices/import/"]),
+    Shot("feed-import", FINANCE, ["/ledger/reconciliation/import/"]),
+    Shot("feed-new", FINANCE, ["/ledger/reconciliation/import/new/"]),
     Shot("adjustment-new", FINANCE, ["/ledger/corrections/new/"]),
     Shot("reports", FINANCE, ["/ledger/reports/"]),
     Shot("report-denials", FINANCE, ["/ledger/reports/", r"~/denials/$"]),
@@ -142,15 +161,31 @@ SHOTS = [
     Shot("report-statement", AUDITOR, ["/ledger/reports/account-statement/?account=metered:sandbox"]),
     Shot("report-error", FINANCE, ["/ledger/reports/chargeback/?from=2026-02-31&team=nobody"]),
     Shot("committee-rounds", CHAIR, ["/admin/pitches/round/"]),
-    Shot("committee-desk", CHAIR, ["/admin/pitches/round/", "=2026 round 3"]),
-    Shot("committee-read", SEAT, ["/admin/pitches/round/", "=2026 round 3", r"~/round/pitch/\d+/$"]),
-    Shot("committee-ballot", SEAT, ["/admin/pitches/round/", "=2026 round 3", r"~/ballot/$"]),
+    Shot("committee-desk", CHAIR, ["/admin/pitches/round/", "=2026 round 4"]),
+    Shot("committee-read", SEAT, ["/admin/pitches/round/", "=2026 round 4", r"~/round/pitch/\d+/$"]),
+    Shot("committee-ballot", SEAT, ["/admin/pitches/round/", "=2026 round 4", r"~/ballot/$"]),
     Shot("committee-offers", CHAIR, ["/admin/pitches/round/", "=2026 round 2", r"~/offers/$"]),
     Shot("committee-offer", CHAIR, ["/admin/pitches/round/", "=2026 round 2", r"~/offers/$", r"~/pitch/\d+/offer/$"]),
-    Shot("committee-assignments", CHAIR, ["/admin/pitches/round/", "=2026 round 3", r"~/assignments/$"]),
-    Shot("committee-clone", CHAIR, ["/admin/pitches/round/", "=2026 round 3", r"~/clone/$"]),
-    Shot("committee-members", CHAIR, ["/admin/pitches/round/", "=2026 round 3", r"~/committee/$"]),
-    Shot("committee-calendar", CHAIR, ["/admin/pitches/round/", "=2026 round 4", r"~/calendar/$"]),
+    Shot("committee-declaration", JONAS, ["/admin/pitches/round/", "=2026 round 4", r"~/declare/$"]),
+    Shot("board", CHAIR, ["/admin/pitches/round/", "=2026 round 3", r"~/board/$"]),
+    Shot("board-recused", RECUSED, ["/admin/pitches/round/", "=2026 round 3", r"~/board/$"]),
+    Shot("choice", CHAIR, ["/admin/pitches/round/", "=2026 round 3", r"~/decide/$"]),
+    Shot("choice-recused", RECUSED, ["/admin/pitches/round/", "=2026 round 3", r"~/decide/$"]),
+    Shot("choice-pitch", CHAIR, ["/admin/pitches/round/", "=2026 round 3", r"~/decide/$", r"~/pitch/\d+/decide/$"]),
+    Shot("choice-override", CHAIR, ["/admin/pitches/round/", "=2026 round 3", r"~/decide/$", r"~/override/$"]),
+    Shot("choice-review", SEAT, ["/admin/pitches/round/", "=2026 round 3", r"~/round/pitch/\d+/$"]),
+    Shot("minutes", CHAIR, ["/admin/pitches/round/", "=2026 round 3", r"~/minutes/$"]),
+    Shot("minutes-published", CHAIR, ["/admin/pitches/round/", "=2026 round 2", r"~/minutes/$"]),
+    Shot("choice-published", CHAIR, ["/admin/pitches/round/", "=2026 round 2", r"~/decide/$"]),
+    Shot("results-round", OTHER_LEAD, ["/rounds/", "=2026 round 2"]),
+    Shot("results", OTHER_LEAD, ["/rounds/", "=2026 round 2", r"~/results/$"]),
+    Shot("results-pitch", OTHER_LEAD, ["/rounds/", "=2026 round 2", "=Answers from the handbook"]),
+    Shot("results-receipts", SEAT, ["/rounds/", "=2026 round 2", r"~/receipts/$"]),
+    Shot("offer-promoted", LEGAL_LEAD, ["/", r"~/offer/$"]),
+    Shot("committee-assignments", CHAIR, ["/admin/pitches/round/", "=2026 round 4", r"~/assignments/$"]),
+    Shot("committee-clone", CHAIR, ["/admin/pitches/round/", "=2026 round 4", r"~/clone/$"]),
+    Shot("committee-members", CHAIR, ["/admin/pitches/round/", "=2026 round 4", r"~/committee/$"]),
+    Shot("committee-calendar", CHAIR, ["/admin/pitches/round/", "=2026 round 5", r"~/calendar/$"]),
     Shot("admin", OPERATOR, ["/admin/"]),
     Shot("admin-users", OPERATOR, ["/admin/teams/user/"]),
     Shot("admin-user", OPERATOR, ["/admin/teams/user/", r"~/teams/user/\d+/change/"]),
@@ -286,7 +321,14 @@ class Studio:
 
     def heard(self, shot: Shot) -> list[str]:
         """Return what the console said, but for the answer that a picture is about."""
-        refused = ("team-error", "report-error", "token-error", "webhook-error")
+        refused = (
+            "team-error",
+            "report-error",
+            "reconciliation-error",
+            "feed-error",
+            "token-error",
+            "webhook-error",
+        )
         statuses = {"not-found": "404"} | dict.fromkeys(refused, "422")
         expected = statuses.get(shot.name, "no such status")
         return [words for words in self.noise if expected not in words]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import django
 
-EVERYTHING = ("bounds", "gateway", "servers", "streams", "fire", "ledger", "selection", "board")
+EVERYTHING = ("bounds", "gateway", "servers", "streams", "fire", "ledger", "selection", "board", "reconciliation")
 TARGETS = ("proxy", "two", "nginx", "litellm", "tensorzero")
 
 parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure Tank.")
@@ -28,7 +28,18 @@ if unknown := {*arguments.what} - {*EVERYTHING} | {*arguments.targets.split(",")
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
 django.setup()
 
-from tests.bench import board, bounds, fire, gateway, ledger, machine, selection, servers, streams  # noqa: E402
+from tests.bench import (  # noqa: E402
+    board,
+    bounds,
+    fire,
+    gateway,
+    ledger,
+    machine,
+    reconciliation,
+    selection,
+    servers,
+    streams,
+)
 
 machine.wait_for_disk()
 
@@ -59,3 +70,5 @@ if "selection" in arguments.what:
     tell(selection.main(arguments.rounds))
 if "board" in arguments.what:
     tell(board.main())
+if "reconciliation" in arguments.what:
+    tell(reconciliation.main())

@@ -32,6 +32,7 @@ class Used:
     reasoning: int = 0
     cost: Decimal | None = None
     overage: Decimal = Decimal(0)
+    kind: str = ""
     tags: dict[str, str] = field(default_factory=dict)
 
 
@@ -55,13 +56,15 @@ def noon(day: date, hour: int = 12) -> datetime:
     return datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
 
 
-def call_at(owner: psycopg.Connection, desk: Desk, moment: datetime, used: Used) -> None:
+def call_at(
+    owner: psycopg.Connection, desk: Desk, moment: datetime, used: Used, *, sent_at: datetime | None = None
+) -> None:
     """Write the record of a call that was settled at a moment, and charge its line and key; commits."""
     total = cost(desk.rate, used) if used.cost is None else used.cost
     charged = total - used.overage
     row: dict[str, Any] = {
         "request_id": uuid7(moment),
-        "sent_at": moment,
+        "sent_at": sent_at or moment,
         "settled_at": moment,
         "account_id": desk.line.account_id,
         "team_id": desk.allocation.team_id,
@@ -78,7 +81,7 @@ def call_at(owner: psycopg.Connection, desk: Desk, moment: datetime, used: Used)
         "cost": total,
         "charged": charged,
         "overage": used.overage,
-        "settle_kind": "exact" if used.cost is None else "bound",
+        "settle_kind": used.kind or ("exact" if used.cost is None else "bound"),
         "service_tier": "",
         "upstream_id": "",
         "tags": Jsonb(used.tags),

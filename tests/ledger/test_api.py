@@ -356,6 +356,7 @@ def test_the_schema_names_every_endpoint_and_the_one_shape_of_error(company: Com
         "/api/v1/rounds/{id}/calendar/",
         "/api/v1/rounds/{id}/choice/",
         "/api/v1/rounds/{id}/choice/adopt/",
+        "/api/v1/rounds/{id}/choice/runs/{run}/",
         "/api/v1/rounds/{id}/clone/",
         "/api/v1/rounds/{id}/close-lane/",
         "/api/v1/rounds/{id}/committee/",
