@@ -6,7 +6,7 @@ sees one. `budget.seal()` does what a commit would do, so that entries carry the
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -44,12 +44,15 @@ class Till:
         with connection.cursor() as cursor:
             cursor.execute(statement, [self.worker])
 
-    def admit(self, key: QuotaKey, line: AllocationLine, bound: str, *, tokens: int = TOKENS) -> Hold:
+    def admit(
+        self, key: QuotaKey, line: AllocationLine, bound: str, *, tokens: int = TOKENS, days_ago: int = 0
+    ) -> Hold:
         """Hold a bound on the line, on the key's own quota and on those of its day and month where it has such caps."""
-        chain = (Quota.objects.get(line=line).pk, Quota.objects.get(key=key).pk, *_windows(key))
-        answer = self._meter(Batch(wishes=[Wish(chain, Decimal(bound), tokens, _now())]))
+        sent_at = _now() - timedelta(days=days_ago)
+        chain = (Quota.objects.get(line=line).pk, Quota.objects.get(key=key).pk, *_windows(key, sent_at))
+        answer = self._meter(Batch(wishes=[Wish(chain, Decimal(bound), tokens, sent_at)]))
         assert answer["granted"] == [[bound, tokens]], answer
-        return Hold(uuid4(), self.worker, chain, Decimal(bound), tokens, _now(), Decimal(0))
+        return Hold(uuid4(), self.worker, chain, Decimal(bound), tokens, sent_at, Decimal(0))
 
     def settle(self, hold: Hold, facts: CallFacts) -> None:
         """Charge a call that cost no more than its bound."""
@@ -76,19 +79,20 @@ class Till:
         return meter(self.worker, 1, batch)
 
 
-def _windows(key: QuotaKey) -> Iterator[int]:
+def _windows(key: QuotaKey, moment: datetime) -> Iterator[int]:
     key.refresh_from_db()
     for window in Window.values:
         if getattr(key, f"{window}_cap") is not None or getattr(key, f"{window}_tokens") is not None:
             with connection.cursor() as cursor:
-                cursor.execute("SELECT allocations_window(%s, %s, %s)", [key.pk, window, starts_on(window, _now())])
+                cursor.execute("SELECT allocations_window(%s, %s, %s)", [key.pk, window, starts_on(window, moment)])
                 yield cursor.fetchone()[0]
 
 
-def _now() -> Any:
+def _now() -> datetime:
     with connection.cursor() as cursor:
         cursor.execute("SELECT now()")
-        return cursor.fetchone()[0]
+        now: datetime = cursor.fetchone()[0]
+    return now
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,8 @@ END $$;
 -- A person settles what a process that is gone held for one key on one line: p_settle says what it cost and by which
 -- rate, NULL that nothing was used. p_held is what the person saw; when it is another by now, nothing happens. A process
 -- that went away without a word may come back, so it has to be gone for an hour. What the hold and the limits do not
--- take is overage. Returns the overage.
+-- take is overage. The key's day and month that p_settle was sent in are charged; others, of a process that held past
+-- midnight, get back what they hold, because a day spends what its own calls cost. Returns the overage.
 CREATE OR REPLACE FUNCTION allocations_settle_by_hand(
     p_worker uuid, p_line bigint, p_key bigint, p_held numeric, p_settle json
 ) RETURNS numeric LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -118,10 +119,10 @@ DECLARE
     s allocations_settle := json_populate_record(null::allocations_settle, coalesce(p_settle, '{}'));
     lost int;
     beyond numeric := 0;
-    windows bigint[] := (SELECT coalesce(array_agg(w.id), '{}') FROM allocations_quota w
-                          JOIN allocations_quota k ON k.key_id = w.window_of_id
-                          JOIN allocations_hold h ON h.quota_id = w.id AND h.worker_id = p_worker
-                         WHERE k.id = p_key);
+    day date := (s.sent_at AT TIME ZONE 'UTC')::date;
+    charged bigint[];
+    given_back bigint[];
+    touched bigint[];
 BEGIN
     PERFORM 1 FROM allocations_meterworker
       WHERE id = p_worker
@@ -130,8 +131,21 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'process % may still settle this itself', p_worker USING ERRCODE = 'TK011';
     END IF;
-    s.quotas := ARRAY[p_line, p_key] || windows;
-    PERFORM 1 FROM allocations_quota WHERE id = ANY (s.quotas) ORDER BY id FOR NO KEY UPDATE;
+    SELECT coalesce(array_agg(w.id) FILTER (WHERE w.is_its_day), '{}'),
+           coalesce(array_agg(w.id) FILTER (WHERE NOT w.is_its_day), '{}')
+      INTO charged, given_back
+      FROM (SELECT w.id, coalesce(day >= w.starts_on AND day < w.starts_on + ('1 ' || w."window")::interval,
+                                  false) AS is_its_day
+              FROM allocations_quota w
+              JOIN allocations_quota k ON k.key_id = w.window_of_id
+              JOIN allocations_hold h ON h.quota_id = w.id AND h.worker_id = p_worker
+             WHERE k.id = p_key) w;
+    charged := ARRAY[p_line, p_key] || charged;
+    touched := charged || given_back;
+    IF p_settle IS NULL THEN
+        given_back := touched;
+    END IF;
+    PERFORM 1 FROM allocations_quota WHERE id = ANY (touched) ORDER BY id FOR NO KEY UPDATE;
     SELECT least(lh.amount, kh.amount), least(lh.tokens, kh.tokens), least(lh.calls, kh.calls), l.account_id,
            o.team_id, k.id
       INTO s.bound, s.tokens_bound, lost, s.account_id, s.team_id, s.key_id
@@ -145,27 +159,26 @@ BEGIN
     IF NOT FOUND OR s.bound = 0 OR s.bound <> p_held THEN
         RAISE EXCEPTION 'the hold is % by now, not %', coalesce(s.bound, 0), p_held USING ERRCODE = 'TK012';
     END IF;
-    s.worker := p_worker;
-    s.settle_kind := 'by_hand';
-    IF p_settle IS NULL THEN
-        UPDATE allocations_quota q
-           SET held = q.held - least(s.bound, h.amount), tokens_held = q.tokens_held - least(s.tokens_bound, h.tokens)
-          FROM allocations_hold h
-         WHERE h.worker_id = p_worker AND h.quota_id = q.id AND q.id = ANY (s.quotas);
-        UPDATE allocations_hold
-           SET amount = amount - least(s.bound, amount), tokens = tokens - least(s.tokens_bound, tokens)
-         WHERE worker_id = p_worker AND quota_id = ANY (s.quotas);
-    ELSE
+    UPDATE allocations_quota q
+       SET held = q.held - least(s.bound, h.amount), tokens_held = q.tokens_held - least(s.tokens_bound, h.tokens)
+      FROM allocations_hold h
+     WHERE h.worker_id = p_worker AND h.quota_id = q.id AND q.id = ANY (given_back);
+    UPDATE allocations_hold
+       SET amount = amount - least(s.bound, amount), tokens = tokens - least(s.tokens_bound, tokens)
+     WHERE worker_id = p_worker AND quota_id = ANY (given_back);
+    IF p_settle IS NOT NULL THEN
+        s.worker := p_worker;
+        s.settle_kind := 'by_hand';
+        s.quotas := charged;
         beyond := allocations_settle_beyond(s);
         lost := lost - 1;
     END IF;
-    UPDATE allocations_hold SET calls = greatest(calls - lost, 0)
-     WHERE worker_id = p_worker AND quota_id = ANY (s.quotas);
+    UPDATE allocations_hold SET calls = greatest(calls - lost, 0) WHERE worker_id = p_worker AND quota_id = ANY (touched);
     -- A hold without money has no call left that could use its tokens.
     UPDATE allocations_quota q SET tokens_held = q.tokens_held - h.tokens
       FROM allocations_hold h
-     WHERE h.worker_id = p_worker AND h.quota_id = q.id AND q.id = ANY (s.quotas) AND h.amount = 0 AND h.tokens > 0;
-    DELETE FROM allocations_hold WHERE worker_id = p_worker AND quota_id = ANY (s.quotas) AND amount = 0;
+     WHERE h.worker_id = p_worker AND h.quota_id = q.id AND q.id = ANY (touched) AND h.amount = 0 AND h.tokens > 0;
+    DELETE FROM allocations_hold WHERE worker_id = p_worker AND quota_id = ANY (touched) AND amount = 0;
     RETURN beyond;
 END $$;
 

@@ -43,7 +43,7 @@ def desk(
     with server_databases.cloned() as name, django_db_blocker.unblock(), databases.used_by_django(name):
         desk = open_desk()
         year_fund(actor=desk.actor, amount=usd("1000000"), reason="Enough for every example")
-        # Crashed processes were last seen two hours ago.
+        # Crashed processes were last seen the day before.
         prices: Any = {"input_price": Decimal(1), "output_price": Decimal(3), "source": RateSource.NEGOTIATED}
         then = datetime(2019, 1, 1, tzinfo=UTC)
         rate = rate_propose(actor=desk.actor, model=desk.model, valid_from=then, **prices)
@@ -212,7 +212,7 @@ class Metering(RuleBasedStateMachine):
         self.lost += self.holds.values()
         self.holds = {}
         with connection.cursor() as cursor:
-            cursor.execute("UPDATE allocations_meterworker SET heartbeat_at = now() - interval '2 hours'")
+            cursor.execute("UPDATE allocations_meterworker SET heartbeat_at = now() - interval '26 hours'")
             cursor.execute("SELECT allocations_lapse('10 seconds')")
         self._new_process()
 

@@ -233,6 +233,33 @@ def test_several_lines_and_keys_of_one_process_add_up_to_what_it_held(budget: Bu
     proven(budget)
 
 
+@pytest.mark.parametrize(
+    ("of_today", "spent"),
+    [
+        (None, {"before": "2.5"}),
+        ("1", {"before": "0", "today": "2.5"}),
+    ],
+)
+def test_a_day_is_charged_what_was_sent_on_it(budget: Budget, of_today: str | None, spent: dict[str, str]) -> None:
+    """A process held before midnight, perhaps after it too, and was last seen after it."""
+    QuotaKey.objects.filter(pk=budget.prod.pk).update(day_cap=Decimal(5))
+    budget.till.admit(budget.prod, budget.line, "2", days_ago=1)
+    if of_today:
+        budget.till.admit(budget.prod, budget.line, of_today)
+    lose(budget, key=budget.test)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE allocations_meterworker SET heartbeat_at = date_trunc('day', now(), 'UTC')")
+        cursor.execute("UPDATE allocations_meterworker SET state = 'stopped'")
+    (hold,) = [one for one in lost_holds() if one.key == budget.prod]
+
+    hold_charge(actor=budget.company.hana, hold=hold, cost=Decimal("2.5"), model=budget.model, reason=REASON)
+
+    days = Quota.objects.filter(window_of=budget.prod).order_by("starts_on")
+    assert dict(zip(("before", "today"), (plain(one.spent) for one in days), strict=False)) == spent
+    assert {plain(one.held) for one in days} == {"0"}
+    proven(budget)
+
+
 @pytest.mark.parametrize("name", sorted(set(PEOPLE) - {"hana"}))
 def test_only_finance_settles(budget: Budget, name: str) -> None:
     hold, person = lose(budget), budget.company.person(name)
