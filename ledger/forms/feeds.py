@@ -30,11 +30,17 @@ class FeedChangeForm(forms.Form):
     project = forms.CharField(
         label="Project or workspace", max_length=120, required=False, help_text="Only its figures; empty for all."
     )
+    upstream = forms.CharField(
+        label="Provider behind the proxy",
+        max_length=60,
+        required=False,
+        help_text="Of LiteLLM alone: only what it sent there, by its own name (openai, anthropic); empty for all.",
+    )
 
     @staticmethod
     def of(feed: Feed) -> dict[str, Any]:
         """Return what the form begins with; never the credential."""
-        return {"base_url": feed.base_url, "project": feed.project}
+        return {"base_url": feed.base_url, "project": feed.project, "upstream": feed.upstream}
 
 
 class FeedForm(FeedChangeForm):
@@ -46,7 +52,7 @@ class FeedForm(FeedChangeForm):
         label="What it is",
         help_text="A provider has one feed of tokens and one of money at a time; some give both.",
     )
-    field_order = ("provider", "kind", "base_url", "credential", "project")
+    field_order = ("provider", "kind", "base_url", "credential", "project", "upstream")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

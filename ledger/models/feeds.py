@@ -40,6 +40,11 @@ class Feed(models.Model):
     base_url = models.CharField(max_length=300, blank=True, help_text="Blank for files.")
     credential_encrypted = models.BinaryField(default=b"", editable=False)
     project = models.CharField(max_length=120, blank=True, help_text="Only this project or workspace of the account.")
+    upstream = models.CharField(
+        max_length=60,
+        blank=True,
+        help_text="Of a proxy in front of several providers: only what it sent to this one, by its own name for it.",
+    )
     is_enabled = models.BooleanField(default=True)
     told_stale_at = models.DateTimeField(
         null=True, editable=False, help_text="When people were told that it is silent; blank since it spoke again."

@@ -109,6 +109,8 @@ class Row:
     amount: Decimal = ZERO
     currency: str = CURRENCY
     row_id: str = ""
+    upstream: str = ""
+    """Of a proxy in front of several providers: which of them it sent the call to, by its own name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ of them than it says it has is a failure.
 - `prompt_tokens` counts tokens from and to caches too; those are in `metadata.usage_object`.
 - `spend` is a binary float: it is rounded half even to 12 places.
 - Answers out of LiteLLM's own cache reached no provider and are left out; so are failures that cost nothing.
+- A proxy in front of several providers is a feed of each, limited to the calls whose `custom_llm_provider` is it.
 - The key is the hash that LiteLLM keeps of it, the project the team; the model is the name that callers use.
 """
 
@@ -159,6 +160,7 @@ def _row(told: dict[str, Any]) -> Row | None:
         requests=1,
         amount=spend,
         row_id=request_id,
+        upstream=str(told.get("custom_llm_provider") or ""),
         **tokens,  # type: ignore[arg-type]  # counts, by the names of their columns
     )
 

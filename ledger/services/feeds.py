@@ -27,22 +27,30 @@ FILES = frozenset({FeedKind.FOCUS, FeedKind.PLAIN})
 NEEDS_NO_CREDENTIAL = FILES | {FeedKind.SANDBOX}
 # Their source cannot be asked for one project alone.
 HAS_NO_PROJECTS = FILES | {FeedKind.ANTHROPIC_COST_REPORT, FeedKind.SANDBOX}
+PROXIES = frozenset({FeedKind.LITELLM})
 
 
 @transaction.atomic
 def feed_add(
-    *, actor: User, provider: Provider, kind: FeedKind, base_url: str = "", credential: str = "", project: str = ""
+    *,
+    actor: User,
+    provider: Provider,
+    kind: FeedKind,
+    base_url: str = "",
+    credential: str = "",
+    project: str = "",
+    upstream: str = "",
 ) -> Feed:
     """Add a feed to a provider and switch it on; without an address it is read where its kind is served.
 
-    Raises NotAllowed, Refused (bad_base_url, credential_missing, bad_credential, project_unsupported, tokens_taken,
-    money_taken).
+    Raises NotAllowed, Refused (bad_base_url, credential_missing, bad_credential, project_unsupported,
+    upstream_unsupported, tokens_taken, money_taken).
     """
     _require_change(actor)
     Provider.objects.select_for_update().get(pk=provider.pk)
     adapter = adapter_for(kind)
     feed = Feed(provider=provider, kind=kind, gives_tokens=adapter.gives_tokens, gives_money=adapter.gives_money)
-    _set_source(feed, base_url, project)
+    _set_source(feed, base_url, project, upstream)
     if kind not in NEEDS_NO_CREDENTIAL and not credential.strip():
         raise Refused("Give the admin key that it is read with.", code="credential_missing", field="credential")
     _set_credential(feed, credential.strip())
@@ -53,16 +61,18 @@ def feed_add(
 
 
 @transaction.atomic
-def feed_change(*, actor: User, feed: Feed, base_url: str, project: str = "", credential: str = "") -> Feed:
+def feed_change(
+    *, actor: User, feed: Feed, base_url: str, project: str = "", upstream: str = "", credential: str = ""
+) -> Feed:
     """Change where a feed is read from; a blank credential keeps the one that it has.
 
-    Raises NotAllowed, Refused (bad_base_url, bad_credential, project_unsupported).
+    Raises NotAllowed, Refused (bad_base_url, bad_credential, project_unsupported, upstream_unsupported).
     """
     _require_change(actor)
     locked = Feed.objects.select_for_update().get(pk=feed.pk)
-    _set_source(locked, base_url, project)
+    _set_source(locked, base_url, project, upstream)
     _set_credential(locked, credential.strip())
-    locked.save(update_fields=["base_url", "project", "credential_encrypted"])
+    locked.save(update_fields=["base_url", "project", "upstream", "credential_encrypted"])
     details = _facts(locked, has_new_credential=bool(credential.strip()))
     audit_record(actor=actor, verb="feed.change", target=locked, details=details)
     return locked
@@ -91,11 +101,14 @@ def _require_change(actor: User) -> None:
     require(actor, "ledger.change_feed", message="Only finance and platform admins change feeds.")
 
 
-def _set_source(feed: Feed, base_url: str, project: str) -> None:
+def _set_source(feed: Feed, base_url: str, project: str, upstream: str) -> None:
     if project.strip() and feed.kind in HAS_NO_PROJECTS:
         message = f"{feed.get_kind_display()} cannot be asked for one project alone: leave it blank."
         raise Refused(message, code="project_unsupported", field="project")
-    feed.project = project.strip()
+    if upstream.strip() and feed.kind not in PROXIES:
+        message = f"{feed.get_kind_display()} is one provider's own: leave it blank."
+        raise Refused(message, code="upstream_unsupported", field="upstream")
+    feed.project, feed.upstream = project.strip(), upstream.strip()
     feed.base_url = "" if feed.kind in FILES else _address(feed.kind, base_url.strip())
 
 
@@ -129,5 +142,5 @@ def _require_free(feed: Feed) -> None:
 
 def _facts(feed: Feed, *, has_new_credential: bool) -> dict[str, Any]:
     """Return what history keeps: never the credential itself."""
-    facts = {"kind": feed.kind, "base_url": feed.base_url, "project": feed.project}
+    facts = {"kind": feed.kind, "base_url": feed.base_url, "project": feed.project, "upstream": feed.upstream}
     return facts | {"has_new_credential": has_new_credential}

@@ -43,7 +43,8 @@ def feed_fetch(*, actor: User, feed: Feed, span: Span) -> FeedFetch:
 
 def _fetch(fetch: FeedFetch, adapter: Adapter) -> FeedFetch:
     feed, span = fetch.feed, Span(fetch.first_day, fetch.last_day)
-    source = Source(feed.base_url, credentials.decrypt(bytes(feed.credential_encrypted)), feed.project)
+    credential = credentials.decrypt(bytes(feed.credential_encrypted))
+    source = Source(feed.base_url, credential, feed.project)
     try:
         pages_keep(fetch, adapter.pages(source, span))
         keys_note(feed, adapter.keys(source))
@@ -115,13 +116,19 @@ def fetch_apply(fetch: FeedFetch, adapter: Adapter) -> FeedFetch:
     pages = FeedPage.objects.filter(fetch=fetch).select_related("body").order_by("number")
     with connection.cursor() as cursor:
         for page in pages.iterator(chunk_size=1):
-            fetch.rows_count += _stage(cursor, page, adapter.rows(page_bytes(page), span), currency)
+            rows = _wanted(fetch.feed.upstream, adapter.rows(page_bytes(page), span))
+            fetch.rows_count += _stage(cursor, page, rows, currency)
         cursor.execute("SELECT ledger_feed_apply(%s)", [fetch.pk])
         fetch.changes_count = cursor.fetchone()[0]
     fetch.state, fetch.ended_at = FetchState.DONE, datetime.now(UTC)
     fetch.save(update_fields=["state", "ended_at", "rows_count", "changes_count"])
     Feed.objects.filter(pk=fetch.feed_id).update(told_stale_at=None)
     return fetch
+
+
+def _wanted(upstream: str, rows: Iterable[Row]) -> Iterable[Row]:
+    """Leave out what a proxy sent to other providers than the one that a feed is limited to."""
+    return (row for row in rows if upstream in ("", row.upstream))
 
 
 def _stage(cursor: Any, page: FeedPage, rows: Iterable[Row], currency: str) -> int:
