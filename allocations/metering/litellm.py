@@ -186,13 +186,10 @@ def _count(block: dict[str, Any], name: str) -> int:
 class Told:
     """What an answer told of itself so far."""
 
-    source: object = None
-    """The stream that it comes from, as LiteLLM's own class."""
+    source: object = None  # the stream that it comes from, as LiteLLM's own class
     usage: dict[str, Any] = field(default_factory=dict)
-    is_over: bool = False
-    """Its last event was seen; streamed chat completions have none."""
-    is_whole: bool = False
-    """It came to its end, although more may be told of it."""
+    is_over: bool = False  # its last event was seen; streamed chat completions have none
+    is_whole: bool = False  # it came to its end, although more may be told of it
     rest: str = ""  # of the text that was seen: the beginning of its last line
     model: str = ""
     upstream_id: str = ""
@@ -418,6 +415,8 @@ class TankHook(CustomLogger):
         asked = {"surface": route[0], "request": _request(data), "translates": True, "tags": _tags(data)}
         call = Call(self._tank, secret, route, {**asked, "expires_in": self._expires_in})
         CALL.set(await call.admit(str(data.get("model", ""))))
+        notes = data.setdefault(route[2], {})  # LiteLLM's log keeps them, and tells by them what went past Tank
+        notes["spend_logs_metadata"] = {**_plain(notes.get("spend_logs_metadata")), "tank_call": call.name}
         if call_type == "acompletion" and data.get("stream"):
             data["stream_options"] = {**_plain(data.get("stream_options")), "include_usage": True}
         return data | {"model": call.held["model"], **call.cap}

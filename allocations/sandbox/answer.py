@@ -1,11 +1,12 @@
-"""What the sandbox says, and how it counts: the same for the same prompt, always.
+"""What the sandbox says, and how it counts: the same for the same prompt, always; its ids are new.
 
 A token is four bytes of text, rounded up, so there are never more tokens than bytes.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import orjson
 
@@ -34,6 +35,8 @@ class Answer:
     is_truncated: bool
     tool: str = ""
     """The tool that is called; the text is then its arguments."""
+    serial: str = field(default_factory=lambda: uuid4().hex, compare=False)
+    """What its id ends with: programs in front of a provider tell calls apart by the ids of answers."""
 
     @property
     def text(self) -> str:

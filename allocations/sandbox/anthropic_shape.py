@@ -39,13 +39,13 @@ def whole(payload: dict[str, Any], answer: Answer, usage: dict[str, Any] | None)
     content: list[dict[str, Any]] = [{"type": "text", "text": answer.text}]
     if answer.tool:
         content = [_tool_use(answer) | {"input": {} if answer.is_truncated else orjson.loads(answer.text)}]
-    document = _head(payload) | {"content": content, "stop_reason": _stop(answer), "stop_sequence": None}
+    document = _head(payload, answer) | {"content": content, "stop_reason": _stop(answer), "stop_sequence": None}
     return document | ({"usage": usage} if usage else {})
 
 
 def events(payload: dict[str, Any], answer: Answer, usage: dict[str, Any] | None) -> Iterator[bytes]:
     """Yield the events of a streamed message."""
-    start = _head(payload) | {"content": [], "stop_reason": None, "stop_sequence": None}
+    start = _head(payload, answer) | {"content": [], "stop_reason": None, "stop_sequence": None}
     yield _event("message_start", message=start | ({"usage": usage | {"output_tokens": 1}} if usage else {}))
     block = _tool_use(answer) | {"input": {}} if answer.tool else {"type": "text", "text": ""}
     yield _event("content_block_start", index=0, content_block=block)
@@ -90,8 +90,8 @@ def models(names: list[str]) -> dict[str, Any]:
     return {"data": data, "first_id": names[0], "last_id": names[-1], "has_more": False}
 
 
-def _head(payload: dict[str, Any]) -> dict[str, Any]:
-    return {"id": "msg_sandbox", "type": "message", "role": "assistant", "model": payload.get("model")}
+def _head(payload: dict[str, Any], answer: Answer) -> dict[str, Any]:
+    return {"id": f"msg_{answer.serial}", "type": "message", "role": "assistant", "model": payload.get("model")}
 
 
 def _event(kind: str, **fields: Any) -> bytes:
@@ -103,4 +103,4 @@ def _stop(answer: Answer) -> str:
 
 
 def _tool_use(answer: Answer) -> dict[str, Any]:
-    return {"type": "tool_use", "id": "toolu_sandbox", "name": answer.tool}
+    return {"type": "tool_use", "id": f"toolu_{answer.serial}", "name": answer.tool}

@@ -44,22 +44,22 @@ def whole(payload: dict[str, Any], answer: Answer, usage: dict[str, Any] | None)
     """Return a chat completion."""
     message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
     if answer.tool:
-        message |= {"content": None, "tool_calls": [_call(answer.tool, answer.text)]}
+        message |= {"content": None, "tool_calls": [_call(answer, answer.text)]}
     choice = {"message": message, "logprobs": None, "finish_reason": _finish(answer)}
     choices = [{"index": index} | choice for index in range(choices_of(payload))]
-    document = _head(payload, "chat.completion") | {"choices": choices}
+    document = _head(payload, answer, "chat.completion") | {"choices": choices}
     return document | ({"usage": usage} if usage else {})
 
 
 def events(payload: dict[str, Any], answer: Answer, usage: dict[str, Any] | None) -> Iterator[bytes]:
     """Yield the events of a streamed chat completion."""
-    head, options = _head(payload, "chat.completion.chunk"), payload.get("stream_options")
+    head, options = _head(payload, answer, "chat.completion.chunk"), payload.get("stream_options")
     wants_usage = isinstance(options, dict) and options.get("include_usage") is True
     rest = {"usage": None} if wants_usage else {}
     for index in range(choices_of(payload)):
         yield _chunk(head, index, {"role": "assistant", "content": None if answer.tool else ""}, None, rest)
         if answer.tool:
-            yield _chunk(head, index, {"tool_calls": [{"index": 0} | _call(answer.tool, "")]}, None, rest)
+            yield _chunk(head, index, {"tool_calls": [{"index": 0} | _call(answer, "")]}, None, rest)
         for piece in answer.pieces:
             yield _chunk(head, index, _delta(answer, piece), None, rest)
         yield _chunk(head, index, {}, _finish(answer), rest)
@@ -106,9 +106,9 @@ def choices_of(payload: dict[str, Any]) -> int:
     return wanted if type(wanted) is int and 1 <= wanted <= 128 else 1
 
 
-def _head(payload: dict[str, Any], kind: str) -> dict[str, Any]:
+def _head(payload: dict[str, Any], answer: Answer, kind: str) -> dict[str, Any]:
     return {
-        "id": "chatcmpl-sandbox",
+        "id": f"chatcmpl-{answer.serial}",
         "object": kind,
         "created": CREATED,
         "model": payload.get("model"),
@@ -121,8 +121,9 @@ def _chunk(head: dict[str, Any], index: int, delta: dict[str, Any], finish: str 
     return _event(head | {"choices": [choice]} | rest)
 
 
-def _call(name: str, arguments: str) -> dict[str, Any]:
-    return {"id": "call_sandbox", "type": "function", "function": {"name": name, "arguments": arguments}}
+def _call(answer: Answer, arguments: str) -> dict[str, Any]:
+    function = {"name": answer.tool, "arguments": arguments}
+    return {"id": f"call_{answer.serial}", "type": "function", "function": function}
 
 
 def _delta(answer: Answer, piece: str) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def wish(payload: dict[str, Any]) -> Wish:
 def whole(payload: dict[str, Any], answer: Answer, usage: dict[str, Any] | None) -> dict[str, Any]:
     """Return a response."""
     status = "incomplete" if answer.is_truncated else "completed"
-    return _response(payload, status, [_item(answer, answer.text, status)], usage)
+    return _response(payload, answer, status, [_item(answer, answer.text, status)], usage)
 
 
 def events(payload: dict[str, Any], answer: Answer, usage: dict[str, Any] | None) -> Iterator[bytes]:
@@ -57,7 +57,7 @@ def events(payload: dict[str, Any], answer: Answer, usage: dict[str, Any] | None
 def _steps(
     payload: dict[str, Any], answer: Answer, usage: dict[str, Any] | None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    started = _response(payload, "in_progress", [], None)
+    started = _response(payload, answer, "in_progress", [], None)
     yield "response.created", {"response": started}
     yield "response.in_progress", {"response": started}
     item = _item(answer, "", "in_progress") | ({} if answer.tool else {"content": []})
@@ -103,20 +103,21 @@ def error_event(message: str) -> bytes:
 
 
 def _response(
-    payload: dict[str, Any], status: str, output: list[dict[str, Any]], usage: dict[str, Any] | None
+    payload: dict[str, Any], answer: Answer, status: str, output: list[dict[str, Any]], usage: dict[str, Any] | None
 ) -> dict[str, Any]:
     repeated = {name: default if payload.get(name) is None else payload[name] for name, default in REPEATED.items()}
     reason = {"reason": "max_output_tokens"} if status == "incomplete" else None
-    head = {"id": "resp_sandbox", "object": "response", "created_at": CREATED, "status": status, "error": None}
+    head = {"id": f"resp_{answer.serial}", "object": "response", "created_at": CREATED, "status": status, "error": None}
     rest = {"incomplete_details": reason, "output": output, "service_tier": "default", "usage": usage}
     return head | repeated | rest
 
 
 def _item(answer: Answer, text: str, status: str) -> dict[str, Any]:
     if answer.tool:
-        call = {"id": "fc_sandbox", "call_id": "call_sandbox", "name": answer.tool, "arguments": text}
-        return {"type": "function_call", "status": status} | call
-    return {"type": "message", "id": "msg_sandbox", "status": status, "role": "assistant", "content": [_text(text)]}
+        call = {"id": f"fc_{answer.serial}", "call_id": f"call_{answer.serial}"}
+        return {"type": "function_call", "status": status, "name": answer.tool, "arguments": text} | call
+    message = {"type": "message", "id": f"msg_{answer.serial}", "status": status, "role": "assistant"}
+    return message | {"content": [_text(text)]}
 
 
 def _text(text: str) -> dict[str, Any]:

@@ -282,7 +282,7 @@ def _row(
         amount=amount,
         currency=_currency(cells),
         row_id=str(cells.line),
-        **counts,
+        **counts,  # type: ignore[arg-type]  # counts, by the names of their columns
     )
 
 

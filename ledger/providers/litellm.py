@@ -9,6 +9,8 @@ of them than it says it has is a failure.
 - `spend` is a binary float: it is rounded half even to 12 places.
 - Answers out of LiteLLM's own cache reached no provider and are left out; so are failures that cost nothing.
 - A proxy in front of several providers is a feed of each, limited to the calls whose `custom_llm_provider` is it.
+- A call that Tank's hook held bears the hold's name (`metadata.spend_logs_metadata.tank_call`): its key is Tank's own
+  and is left blank. What else comes with a key came past Tank.
 - The key is the hash that LiteLLM keeps of it, the project the team; the model is the name that callers use.
 """
 
@@ -29,6 +31,8 @@ MOMENT = "%Y-%m-%d %H:%M:%S"
 SHORTEST = timedelta(seconds=2)
 # LiteLLM writes its logs in batches, a call when it has ended.
 LATE = timedelta(minutes=15)
+# Where Tank's hook notes which hold a call has.
+HELD = "tank_call"
 PLACES = Decimal(1).scaleb(-12)
 ACCESS = Access("LiteLLM", "authorization", "Bearer ", key="the master key, or a key of a proxy admin")
 
@@ -143,7 +147,8 @@ def _row(told: dict[str, Any]) -> Row | None:
     """Read one call; None for one that reached no provider. Raises FeedFailed."""
     try:
         spend = Decimal(str(told.get("spend") or 0)).quantize(PLACES, ROUND_HALF_EVEN)
-        tokens = _tokens(told)
+        metadata = _metadata(told)
+        tokens = _tokens(told, metadata)
         day = _moment(str(told["startTime"])).date()
         request_id = str(told["request_id"])
     except (KeyError, ValueError, TypeError, InvalidOperation) as error:
@@ -154,7 +159,7 @@ def _row(told: dict[str, Any]) -> Row | None:
     return Row(
         day=day,
         model_name=str(told.get("model_group") or told.get("model") or "")[:200],
-        provider_key=str(told.get("api_key") or "")[:160],
+        provider_key=_key(told, metadata)[:160],
         project=str(told.get("team_id") or "")[:160],
         charge=Charge.TOKENS if any(tokens.values()) or not spend else Charge.TOOL,
         requests=1,
@@ -165,14 +170,20 @@ def _row(told: dict[str, Any]) -> Row | None:
     )
 
 
+def _key(told: dict[str, Any], metadata: dict[str, Any]) -> str:
+    """Return the hash of the key that a call came with; blank for a call that Tank's hook held."""
+    is_held = _object(metadata.get("spend_logs_metadata")).get(HELD)
+    return "" if is_held else str(told.get("api_key") or "")
+
+
 def _moment(text: str) -> datetime:
     told = datetime.fromisoformat(text)
     return told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
 
 
-def _tokens(told: dict[str, Any]) -> dict[str, int]:
+def _tokens(told: dict[str, Any], metadata: dict[str, Any]) -> dict[str, int]:
     """Return the tokens of a call by class; each is counted once."""
-    usage = _usage(told)
+    usage = {**_object(metadata.get("additional_usage_values")), **_object(metadata.get("usage_object"))}
     details = _object(usage.get("prompt_tokens_details"))
     read = _count(usage.get("cache_read_input_tokens") or details.get("cached_tokens"))
     written = _count(usage.get("cache_creation_input_tokens") or details.get("cache_creation_tokens"))
@@ -189,10 +200,9 @@ def _tokens(told: dict[str, Any]) -> dict[str, int]:
     }
 
 
-def _usage(told: dict[str, Any]) -> dict[str, Any]:
+def _metadata(told: dict[str, Any]) -> dict[str, Any]:
     metadata = told.get("metadata")
-    metadata = _json(metadata.encode()) if isinstance(metadata, str) and metadata else _object(metadata)
-    return {**_object(metadata.get("additional_usage_values")), **_object(metadata.get("usage_object"))}
+    return _json(metadata.encode()) if isinstance(metadata, str) and metadata else _object(metadata)
 
 
 def _object(value: object) -> dict[str, Any]:

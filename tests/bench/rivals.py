@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.allocations.litellms import PACKAGES
 from tests.bench.upstream import PLAIN, STREAMED
 from tests.databases import ROOT
 from tests.environments import environment_of, versions
@@ -41,7 +42,7 @@ api_key_location = "none"
 @contextmanager
 def litellm(folder: Path, env: Mapping[str, str], upstreams: Ports) -> Iterator[tuple[int, Running, str]]:
     """Run LiteLLM's proxy with one worker; gives its port, process and version. Raises NotToBeHad."""
-    programs = environment_of("litellm", "litellm[proxy]==1.106.2")
+    programs = environment_of("litellm", *PACKAGES)
     settings, port = folder / "litellm.yaml", free_port()
     models = "".join(LITELLM_MODEL.format(name=name, port=upstreams[name]) for name in (PLAIN, STREAMED))
     settings.write_text(f"model_list:{models}\nlitellm_settings: {{telemetry: false}}\n")
