@@ -14,6 +14,9 @@ PYTHON_FITS := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 RUNTIME_NAMES := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")
 DEV_NAMES := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["dev"], sep="\n")
 
+# Tank starts many processes, and tests hundreds: what Python has compiled once it need not compile again.
+unexport PYTHONDONTWRITEBYTECODE
+
 NEW_SECRET := import secrets; print(secrets.token_urlsafe(50))
 
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --prefer-binary -c constraints.txt

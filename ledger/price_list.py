@@ -1,13 +1,17 @@
-"""Published prices, read offline from the list that the package `genai-prices` carries."""
+"""Published prices, read offline from the list that the package `genai-prices` carries.
+
+That package is imported when a price is looked up: every process of Tank imports this module, and few look one up.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-
-from genai_prices.data_snapshot import get_snapshot
-from genai_prices.types import ModelPrice, TieredPrices
+from typing import TYPE_CHECKING
 
 from ledger.models import Dialect, Tier
+
+if TYPE_CHECKING:
+    from genai_prices.types import ModelPrice
 
 # A model whose output costs at least this much per million tokens is proposed for the tier; a person may move it.
 FRONTIER_FROM_USD = Decimal(20)
@@ -46,6 +50,8 @@ class PublishedPrice:
 
 def published_price(dialect: Dialect, model: str, at: datetime) -> PublishedPrice | None:
     """Return the published price of a model at a time, or None for one that the list does not price in tokens."""
+    from genai_prices.data_snapshot import get_snapshot
+
     provider = next((provider for provider in get_snapshot().providers if provider.id == dialect.value), None)
     info = provider.find_model(model) if provider else None
     if info is None:
@@ -56,12 +62,14 @@ def published_price(dialect: Dialect, model: str, at: datetime) -> PublishedPric
     return PublishedPrice(model, info.context_window, tuple(_step(prices, above) for above in _thresholds(prices)))
 
 
-def _thresholds(prices: ModelPrice) -> list[int]:
+def _thresholds(prices: "ModelPrice") -> list[int]:
+    from genai_prices.types import TieredPrices
+
     stepped = [price for price in prices.__dict__.values() if isinstance(price, TieredPrices)]
     return sorted({0} | {step.start for price in stepped for step in price.tiers})
 
 
-def _step(prices: ModelPrice, above: int) -> PriceStep:
+def _step(prices: "ModelPrice", above: int) -> PriceStep:
     plain = _at(prices, "input_mtok", above) or Decimal(0)
     write = _or(_at(prices, "cache_write_mtok", above), plain)
     return PriceStep(
@@ -78,8 +86,10 @@ def _or(price: Decimal | None, otherwise: Decimal) -> Decimal:
     return otherwise if price is None else price
 
 
-def _at(prices: ModelPrice, key: str, above: int) -> Decimal | None:
+def _at(prices: "ModelPrice", key: str, above: int) -> Decimal | None:
     """Return a class's price for calls just above a threshold; None when the list has none."""
+    from genai_prices.types import TieredPrices
+
     price = prices.__dict__.get(key)
     if isinstance(price, TieredPrices):
         reached = [step.price for step in price.tiers if step.start <= above]

@@ -16,8 +16,9 @@ import pwd
 import shutil
 import stat
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -35,6 +36,10 @@ COMMANDS_WITHOUT_DATABASE = {
 # A socket's whole path has to fit into 108 bytes on Linux and 104 on macOS.
 LONGEST_SOCKET_FOLDER = 85
 SERVER_OPTIONS = "-c listen_addresses='' -c unix_socket_permissions=0700 -c unix_socket_directories='{}'"
+
+PAUSES = (0.5, 1.5, 4.0)
+"""Seconds between tries to start the server."""
+CONNECT_SECONDS = 10
 
 _held: dict[Path, int] = {}
 
@@ -126,7 +131,7 @@ def _hold(data_dir: Path) -> int:
     users = os.open(data_dir / "postgres.users", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     with _starting_or_stopping(data_dir):
         fcntl.flock(users, fcntl.LOCK_SH)
-        if not _is_running(data_dir):
+        if not _answers(data_dir):
             _start_server(data_dir)
         _make_roles_and_database(data_dir)
     return users
@@ -138,6 +143,16 @@ def _starting_or_stopping(data_dir: Path) -> Iterator[None]:
     with (data_dir / "postgres.lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         yield
+
+
+def _answers(data_dir: Path) -> bool:
+    """Say whether the server lets somebody in; a process that is there may be one that was killed."""
+    import psycopg
+
+    with suppress(psycopg.OperationalError):
+        psycopg.connect(url(data_dir, user="postgres", database="postgres"), connect_timeout=CONNECT_SECONDS).close()
+        return True
+    return False
 
 
 def _is_running(data_dir: Path) -> bool:
@@ -157,7 +172,18 @@ def _start_server(data_dir: Path) -> None:
     sockets = socket_folder(data_dir)
     if sockets != folder:
         _make_private_folder(data_dir, sockets)
-    _pg_ctl(data_dir, "start", "-l", str(folder / "log"), "-t", "120", "-o", SERVER_OPTIONS.format(sockets))
+    _start_patiently(data_dir, "-l", str(folder / "log"), "-t", "120", "-o", SERVER_OPTIONS.format(sockets))
+
+
+def _start_patiently(data_dir: Path, *arguments: str) -> None:
+    """Start the server, more than once where one that was killed is not gone yet."""
+    for pause in PAUSES:
+        with suppress(subprocess.CalledProcessError):
+            return _pg_ctl(data_dir, "start", *arguments)
+        time.sleep(pause)
+        if _answers(data_dir):
+            return None
+    return _pg_ctl(data_dir, "start", *arguments)
 
 
 def _stop_server(data_dir: Path) -> None:

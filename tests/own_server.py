@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,14 +49,7 @@ class OwnServer:
 
     def start(self) -> None:
         """Start it again over what it left behind; what the last commit left is recovered from the log."""
-        until(self._starts, within=60, what="the server's start")
-
-    def _starts(self) -> bool:
-        try:
-            embedded._start_server(self.database.data)
-        except subprocess.CalledProcessError:
-            return False  # the process that was killed is not collected yet
-        return True
+        embedded._start_server(self.database.data)
 
     @property
     def is_up(self) -> bool:
