@@ -118,7 +118,10 @@ class Facts:
     decided: Decimal | None = None
     decided_words: str = ""
     decided_to: Mapping[int, Decimal] = field(default_factory=dict)
-    settled_lost: int = 0  # calls lost in a crash that were settled from the provider's figures
+    settled_lost: int = 0  # calls lost in a crash that were settled from the provider's figures, or by hand
+    settled_tokens: Tokens = field(default_factory=dict)
+    settled_cost: Decimal = ZERO
+    settled_by: Mapping[int, Decimal] = field(default_factory=dict)
     variance: int = 0
 
     @property
@@ -245,7 +248,7 @@ def _volume(facts: Facts) -> list[Explanation]:
     gap = facts.gap
     if not gap or facts.rate is None:
         return []
-    for rule in (_midnight, _cache, _unsettled, _estimated, _unmetered):
+    for rule in (_midnight, _cache, _unsettled, _settled, _estimated, _unmetered):
         found = rule(facts, gap, at_prices(gap, facts.rate.prices))
         if found:
             return [found]
@@ -277,6 +280,21 @@ def _unsettled(facts: Facts, gap: Tokens, amount: Decimal) -> Explanation | None
     words = f"{'; '.join(held.words for held in facts.held)}. The provider has {_tokens(gap)} more."
     # No account takes it as a difference: the calls are settled, out of what is held for them, and then metered.
     return Explanation(Cause.UNSETTLED, amount, words, rule=AttributionRule.LOST)
+
+
+def _settled(facts: Facts, gap: Tokens, amount: Decimal) -> Explanation | None:
+    """Return lost calls that were settled from earlier figures, or by hand: now it is known what they used.
+
+    They used no less than nothing, and at most twice what was charged for them: what is more may be other calls.
+    """
+    if not facts.settled_lost or facts.rate is None:
+        return None
+    now = {name: gap.get(name, 0) + facts.settled_tokens.get(name, 0) for name in TOKEN_CLASSES}
+    change = at_prices(now, facts.rate.prices) - facts.settled_cost
+    if min(now.values()) < 0 or abs(change) > facts.settled_cost:
+        return None
+    words = f"Lost calls that were settled before used {_tokens(gap)}."
+    return Explanation(Cause.UNSETTLED, change, words, facts.settled_by, AttributionRule.LOST)
 
 
 def _estimated(facts: Facts, gap: Tokens, amount: Decimal) -> Explanation | None:

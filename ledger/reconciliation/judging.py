@@ -153,7 +153,8 @@ def facts_of(line: ReconciliationLine, around: Around) -> Facts:
     key, place = line.provider_key, (line.day, line.model_id or 0)
     rate, others = _rates(around.rates.get(line.model_id or 0, []), line.day)
     used = around.used.get(place, {})
-    estimated = [row for row in around.estimated.get(place, []) if not row[3]]
+    doubtful = around.estimated.get(place, [])
+    estimated, settled = [row for row in doubtful if not row[3]], [row for row in doubtful if row[3]]
     decided = around.decided.get(line.pk)
     tier = line.model.tier if line.model else ""
     return Facts(
@@ -175,7 +176,7 @@ def facts_of(line: ReconciliationLine, around: Around) -> Facts:
         other_rates=others,
         parts=tuple(around.parts.get(place, [])),
         estimated_calls=sum(row[4] for row in estimated),
-        estimated={name: sum(row[5 + n] for row in estimated) for n, name in enumerate(TOKEN_CLASSES)},
+        estimated=_tokens_of(estimated),
         estimated_by=_shares((row[2], row[10]) for row in estimated),
         held=tuple(Held(h.account_id, h.amount, h.words) for h in around.held.get((line.day, tier), [])),
         before=around.gaps.get((line.day - timedelta(days=1), line.model_id or 0), {}),
@@ -186,9 +187,17 @@ def facts_of(line: ReconciliationLine, around: Around) -> Facts:
         decided=decided.difference if decided else None,
         decided_words=f"{decided.decision}: {decided.decision.reason}" if decided else "",
         decided_to=_decided_to(decided, used, around.variance) if decided else {},
-        settled_lost=sum(row[4] for row in around.estimated.get(place, []) if row[3]),
+        settled_lost=sum(row[4] for row in settled),
+        settled_tokens=_tokens_of(settled),
+        settled_cost=sum((row[10] for row in settled), Decimal(0)),
+        settled_by=_shares((row[2], row[10]) for row in settled),
         variance=around.variance,
     )  # fmt: skip
+
+
+def _tokens_of(rows: Sequence[tuple[Any, ...]]) -> dict[str, int]:
+    """Return the tokens by class of rows of `ESTIMATED`."""
+    return {name: sum(row[5 + n] for row in rows) for n, name in enumerate(TOKEN_CLASSES)}
 
 
 def _side(line: ReconciliationLine, name: str, calls: int) -> Side:

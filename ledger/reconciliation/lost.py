@@ -37,6 +37,8 @@ def _settle_line(actor: User, line: ReconciliationLine) -> bool:
     held = [one for one in hot_path().held([line.day]) if one.tier == model.tier]
     gap = {name: getattr(line, f"reported_{name}") - getattr(line, f"metered_{name}") for name in GAP}
     prices = {name: getattr(rate, name) for name in GAP}
+    if min(gap.values()) < 0 or at_prices(gap, prices) > sum(one.amount for one in held):
+        return False  # what the line says of lost calls is of others, which were settled before
     done = []
     for one, tokens in _split(gap, held):
         cost = at_prices(tokens, prices)

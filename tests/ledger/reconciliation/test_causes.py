@@ -98,3 +98,38 @@ def test_sides_that_are_alike_need_no_cause(both: dict[str, int], calls: int) ->
     verdict = judge(facts)
 
     assert (verdict.outcome, verdict.explanations, verdict.is_agreed) == (Outcome.MATCHED, (), True)
+
+
+@given(
+    st.integers(1, 10**6), st.integers(-(10**6), 10**7), st.integers(0, 10**6), st.integers(0, 5), st.integers(0, 10)
+)
+def test_lost_calls_that_were_settled_take_what_their_figures_change_by(
+    settled: int, more: int, others: int, calls: int, grouped: int
+) -> None:
+    """Those of lines 1 and 2 were charged for `settled` output tokens; the provider now counts `more` of them."""
+    metered, reported = {"output": others + settled}, {"output": others + settled + more}
+    cost = at_prices({"output": settled}, PRICES)
+    facts = Facts(
+        day=DAY,
+        today=date(2026, 6, 1),
+        policy=STRICT,
+        metered=Side(calls, metered, at_prices(metered, PRICES)),
+        reported=Side(calls + grouped, reported, at_prices(reported, PRICES)),
+        rate=RATE,
+        settled_lost=1,
+        settled_tokens={"output": settled},
+        settled_cost=cost,
+        settled_by={1: cost, 2: cost},
+        used_by={3: Decimal(1)},
+        variance=VARIANCE,
+    )
+
+    verdict = judge(facts)
+
+    # Within what was charged for them they take it all, however small; beyond it somebody looks.
+    if abs(more) <= settled:
+        assert verdict.is_agreed
+        assert {account for account, _, _ in verdict.attributions} <= {1, 2}
+        assert sum(amount for _, amount, _ in verdict.attributions) == at_prices({"output": more}, PRICES)
+    else:
+        assert not verdict.is_agreed

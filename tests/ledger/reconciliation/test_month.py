@@ -126,13 +126,40 @@ def test_the_same_month_in_another_order_and_twice_over_ends_in_the_same_ledger(
     assert books[0] == books[1]
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_month_that_is_reconciled_while_its_figures_still_change_ends_with_the_same_balances(
+    django_db_setup: None, server_databases: databases.Databases, django_db_blocker: DjangoDbBlocker, seed: int
+) -> None:
+    ended = []
+    for chance in (None, random.Random(seed)):  # noqa: S311 - it shuffles, it keeps no secret
+        with planted(server_databases, django_db_blocker) as (bill, _ends):
+            if chance is None:
+                bill.fetch(until=noon(day(28)))
+            else:
+                deliver(bill, chance, reconciled=0.5)
+            reconcile(actor=bill.actor, provider=bill.provider)
+            ties(bill)
+            lines = ReconciliationLine.objects.order_by("day", "model_name", "charge", "provider_key__external_id")
+            facts = lines.values_list("day", "model_name", "charge", "reported", "is_agreed")
+            ended.append((every_balance(), list(facts)))
+    assert ended[0] == ended[1]
+
+
+def every_balance() -> dict[str, Decimal]:
+    rows = Posting.objects.values_list("account__code").annotate(sum=Sum("amount"))
+    return {code: amount for code, amount in rows if amount}
+
+
 def said_when(line: str) -> bool:
     """Say whether a line of the journal's text tells when it was written or recorded, which is never the same twice."""
     return line.endswith(" UTC.") or "; recorded:" in line
 
 
-def deliver(bill: Bill, chance: random.Random) -> None:
-    """Fetch the month in other parts: days at random, some of them first with other figures, rows on two pages."""
+def deliver(bill: Bill, chance: random.Random, reconciled: float = 0) -> None:
+    """Fetch the month in other parts: days at random, some of them first with other figures, rows on two pages.
+
+    `reconciled` is how likely the month is reconciled after each fetch, with the figures that it has then.
+    """
     spans = [Span(day(first), day(last)) for first, last in ((15, 28), (1, 9), (7, 20), (21, 28), (1, 14))]
     for feed, rows in ((bill.tokens, bill.token_rows), (bill.money, bill.money_rows)):
         for span in spans:
@@ -144,6 +171,8 @@ def deliver(bill: Bill, chance: random.Random) -> None:
                 fetch = fetch_begin(bill.actor, feed, span)
                 pages_keep(fetch, [replace(one, complete_until=noon(day(28))) for one in pages])
                 fetch_apply(fetch, Adapter())
+                if chance.random() < reconciled:
+                    reconcile(actor=bill.actor, provider=bill.provider)
 
 
 def test_a_month_that_is_read_again_posts_nothing(month: tuple[Bill, list[Ends]]) -> None:
