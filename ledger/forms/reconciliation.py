@@ -158,8 +158,8 @@ class PolicyForm(ReasonForm):
         widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
     )
     second_person_above = _Dollars(
-        label="A second person approves what goes to Variance above",
-        help_text="Differences of either sign added up, in the provider's currency.",
+        label="A second person approves what one person sends to Variance above",
+        help_text="In a calendar month (UTC), differences of either sign added up, in the provider's currency.",
     )
     days_to_wait = forms.IntegerField(
         label="Missing figures count as still to come for, days", min_value=0, max_value=31

@@ -230,7 +230,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('tolerance', ledger.money.ExactAmountField(default='0.01', help_text="A line's difference up to this passes. In the currency.")),
                 ('tolerance_share', ledger.money.ExactAmountField(default='0.001', help_text="So does one up to this share of the provider's amount (0.001 is 0.1 %).")),
-                ('second_person_above', ledger.money.ExactAmountField(default='100', help_text='A second person approves what goes to Variance above this. In the currency.')),
+                ('second_person_above', ledger.money.ExactAmountField(default='100', help_text='A second person approves what one person sends to Variance in a month above this. In the currency.')),
                 ('days_to_wait', models.PositiveSmallIntegerField(default=2, help_text="So many days after its own, a day's missing figures count as still to come.")),
                 ('suspends_on_overage', models.BooleanField(default=True, help_text='A correction that a line cannot pay suspends the keys of the line.')),
                 ('provider', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='reconciliation_policy', to='ledger.provider')),

@@ -54,7 +54,8 @@ class ReconciliationPolicy(models.Model):
         default="0.001", help_text="So does one up to this share of the provider's amount (0.001 is 0.1 %)."
     )
     second_person_above = ExactAmountField(
-        default="100", help_text="A second person approves what goes to Variance above this. In the currency."
+        default="100",
+        help_text="A second person approves what one person sends to Variance in a month above this. In the currency.",
     )
     days_to_wait = models.PositiveSmallIntegerField(
         default=2, help_text="So many days after its own, a day's missing figures count as still to come."

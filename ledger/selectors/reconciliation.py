@@ -11,6 +11,7 @@ from django.db.models import Case, Count, F, IntegerField, Q, QuerySet, Sum, Val
 from ledger.models import (
     Account,
     AccountClass,
+    DecidedLine,
     DecisionState,
     LineDecision,
     Outcome,
@@ -139,6 +140,12 @@ def lines_to_decide() -> QuerySet[ReconciliationLine]:
     """Return the lines that wait for a person and are in no decision that waits for a second one."""
     proposed = LineDecision.objects.filter(state=DecisionState.PROPOSED)
     return ReconciliationLine.objects.filter(TO_DECIDE).exclude(decided__decision__in=proposed)
+
+
+def decisions_waiting(lines: Iterable[ReconciliationLine]) -> dict[int, LineDecision]:
+    """Return, by line, the decisions that wait for a second person."""
+    rows = DecidedLine.objects.filter(line__in=[line.pk for line in lines], decision__state=DecisionState.PROPOSED)
+    return {row.line_id: row.decision for row in rows.select_related("decision")}
 
 
 def lines_to_decide_count() -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from ledger.models import (
     Attribution,
@@ -24,7 +24,6 @@ from ledger.models import (
 )
 from ledger.providers.base import Span
 from ledger.reconciliation.again import lines_ask_again
-from ledger.reconciliation.judging import policy_of
 from ledger.services.reconciliation import reconcile
 from teams.access import require
 from teams.errors import SHORTEST_REASON, Refused, WrongState, require_reason
@@ -42,11 +41,11 @@ def lines_decide(
 ) -> LineDecision:
     """Decide where the differences of lines go: of open ones, and of explained ones that nobody takes.
 
-    `lines` are as the person saw them, all of one provider. What goes to Variance up to the policy's
-    `second_person_above` (its size, in the provider's currency) is approved at once, and the lines' days are
-    reconciled; above that it waits for a second person. A run that is refused changes nothing of the decision: the
-    next one does it. Raises NotAllowed, Refused (reason_missing, no_lines, too_many, providers_differ, line_changed,
-    not_open, line_waits).
+    `lines` are as the person saw them, all of one provider. What goes to Variance (its size, in the provider's
+    currency) is approved at once, and the lines' days are reconciled, as long as this person alone has not sent more
+    there in the calendar month than the policy's `second_person_above`; above that it waits for a second person. A run
+    that is refused changes nothing of the decision: the next one does it. Raises NotAllowed, Refused (reason_missing,
+    no_lines, too_many, providers_differ, line_changed, not_open, line_waits).
     """
     require(actor, "ledger.judge_reconciliation", message="Only finance decides about lines.")
     require_reason(reason, f"Say why, in {SHORTEST_REASON} characters or more.", least=SHORTEST_REASON)
@@ -60,10 +59,12 @@ def lines_decide(
 def _decide(actor: User, lines: Sequence[ReconciliationLine], attribution: Attribution, reason: str) -> LineDecision:
     locked = _locked_lines(lines)
     provider = locked[0].provider
-    # What finance has not said is written down before it is relied upon: the database asks the row.
+    # What finance has not said is written down before it is relied upon: the database asks the row. Who decides twice
+    # at once takes turns there.
     ReconciliationPolicy.objects.get_or_create(provider=provider)
+    policy = ReconciliationPolicy.objects.select_for_update(no_key=True).get(provider=provider)
     size = variance_of(locked, attribution)
-    is_small = not second_person_needed(provider, size)
+    is_small = size + alone_to_variance(provider, actor) <= policy.second_person_above
     decision = LineDecision.objects.create(
         provider=provider,
         attribution=attribution,
@@ -235,7 +236,9 @@ def _spans(decision: LineDecision) -> list[Span]:
     return spans
 
 
-def second_person_needed(provider: Provider, size: Decimal) -> bool:
-    """Say whether what goes to Variance, its size in the currency, takes a second person."""
-    threshold: Decimal = policy_of(provider).second_person_above
-    return size > threshold
+def alone_to_variance(provider: Provider, person: User) -> Decimal:
+    """Return what a person has sent to Variance alone in this calendar month (UTC), its size in the currency."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT ledger_alone_to_variance(%s, %s, now())", [provider.pk, person.pk])
+        amount: Decimal = cursor.fetchone()[0]
+    return amount

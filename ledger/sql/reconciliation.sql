@@ -127,12 +127,28 @@ CREATE TRIGGER line_decision_guard BEFORE UPDATE OR DELETE ON ledger_linedecisio
     FOR EACH ROW EXECUTE FUNCTION ledger_line_decision_guard();
 ALTER TABLE ledger_linedecision ENABLE ALWAYS TRIGGER line_decision_guard;
 
--- Beyond the threshold one person alone sends nothing to Variance, whatever a program says.
+-- What a person has sent to Variance of a provider alone, in the calendar month (UTC) of a moment.
+CREATE FUNCTION ledger_alone_to_variance(p_provider bigint, p_person bigint, p_at timestamptz) RETURNS numeric
+LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
+    SELECT coalesce(sum(to_variance), 0) FROM ledger_linedecision
+     WHERE provider_id = p_provider AND proposed_by_id = p_person AND state = 'approved' AND decided_by_id IS NULL
+       AND date_trunc('month', decided_at, 'UTC') = date_trunc('month', p_at, 'UTC')
+$$;
+
+-- Beyond the threshold one person alone sends nothing to Variance, whatever a program says: not in one decision, and
+-- not in many of one month. The policy's row makes decisions of one moment take turns.
 CREATE FUNCTION ledger_line_decision_people() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+    threshold numeric;
 BEGIN
-    IF NEW.state = 'approved' AND NEW.decided_by_id IS NULL AND NEW.to_variance > (
-            SELECT coalesce(max(second_person_above), 0) FROM ledger_reconciliationpolicy
-             WHERE provider_id = NEW.provider_id) THEN
+    IF NEW.state <> 'approved' OR NEW.decided_by_id IS NOT NULL THEN
+        RETURN NEW;
+    END IF;
+    SELECT second_person_above INTO threshold FROM ledger_reconciliationpolicy
+     WHERE provider_id = NEW.provider_id FOR NO KEY UPDATE;
+    NEW.decided_at := now();
+    IF ledger_alone_to_variance(NEW.provider_id, NEW.proposed_by_id, NEW.decided_at) + NEW.to_variance
+            > coalesce(threshold, 0) THEN
         RAISE EXCEPTION 'decision % sends % to Variance: a second person approves that', NEW.id, NEW.to_variance
             USING ERRCODE = 'TK002';
     END IF;

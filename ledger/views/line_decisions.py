@@ -40,12 +40,16 @@ def lines_decide(request: UserRequest) -> HttpResponseBase:
         )
         return done(request, _said(decision), "ledger:line_decision", pk=decision.pk)
 
+    threshold = policy_of(lines[0].provider).second_person_above
+    alone = services.alone_to_variance(lines[0].provider, request.user)
     context = {
         "form": form,
         "lines": lines,
         "currency": lines[0].currency,
         "sizes": [(one.label, services.variance_of(lines, one)) for one in Attribution],
-        "policy": policy_of(lines[0].provider),
+        "threshold": threshold,
+        "alone": alone,
+        "left": threshold - alone,
     }
     answer = submitted(request, form, work)
     return answer or render(request, "ledger/reconciliation/decide.html", context, status=form_status(form))

@@ -20,6 +20,7 @@ from ledger.selectors.reconciliation import (
     STATES,
     DayState,
     calendar,
+    decisions_waiting,
     lines_chosen,
     lines_page,
     totals_of,
@@ -79,12 +80,12 @@ def lines(request: UserRequest) -> HttpResponse:
         return render(request, "ledger/reconciliation/lines.html", {"form": form}, status=422)
     before = _mark(request)
     found = lines_page(form.chosen, before=before, limit=PAGE + 1)
-    older = found[PAGE - 1] if len(found) > PAGE else None
+    older, waiting = found[PAGE - 1] if len(found) > PAGE else None, decisions_waiting(found[:PAGE])
     query = urlencode({name: value for name, value in request.GET.items() if name != "before" and value})
     context = {
         "form": form,
         "chosen": form.chosen,
-        "lines": [(line, is_to_decide(line)) for line in found[:PAGE]],
+        "lines": [(line, is_to_decide(line), waiting.get(line.pk)) for line in found[:PAGE]],
         "totals": totals_of(form.chosen),
         "is_narrow": bool(form.chosen.outcome or form.chosen.cause or form.chosen.waits),
         "older": f"{older.day}.{older.pk}" if older else "",
@@ -121,7 +122,7 @@ def line(request: UserRequest, pk: int) -> HttpResponse:
     """Show a line whole: both sides by token class, why they differ, who takes it, what was posted, where from."""
     rows = ReconciliationLine.objects.select_related("provider", "model", "provider_key__owner")
     found = get_object_or_404(rows, pk=pk)
-    rate = line_facts.rate_of(found)
+    rate, waiting = line_facts.rate_of(found), decisions_waiting([found]).get(found.pk)
     context = {
         "line": found,
         "difference": found.reported - found.metered,
@@ -133,7 +134,8 @@ def line(request: UserRequest, pk: int) -> HttpResponse:
         "postings": line_facts.postings_of(found),
         "figures": line_facts.figures_of(found),
         "past": line_facts.past_of(found),
-        "to_decide": is_to_decide(found) and request.user.has_perm("ledger.judge_reconciliation"),
+        "waiting": waiting,
+        "to_decide": not waiting and is_to_decide(found) and request.user.has_perm("ledger.judge_reconciliation"),
     }
     return render(request, "ledger/reconciliation/line.html", context)
 

@@ -1,5 +1,6 @@
 """Decisions about lines: alone up to a size, by two beyond it, and never about other figures than were seen."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -16,6 +17,7 @@ from ledger.models import (
 )
 from ledger.selectors import balance
 from ledger.services.line_decisions import (
+    alone_to_variance,
     line_decision_approve,
     line_decision_refuse,
     line_decision_withdraw,
@@ -103,6 +105,35 @@ def test_above_the_threshold_a_second_person_approves(reports: Reports) -> None:
     assert (held("metered"), held("billed"), held("variance")) == (0, 15, -13)
     with pytest.raises(WrongState):
         line_decision_refuse(actor=company.lou, decision=decision, reason="Not this way, please")
+
+
+def test_many_small_decisions_of_one_month_count_as_one_large(reports: Reports) -> None:
+    company, lines = reports.budget.company, reports.lines()
+    threshold = ReconciliationPolicy(provider=reports.provider, second_person_above=Decimal(12))
+    policy_set(actor=company.hana, policy=threshold, reason="We look twice")
+    reports.reconciled()
+    sizes = [abs(line.reported - line.metered) for line in lines]
+    assert (len(sizes), sum(sizes), max(sizes) <= 12) == (2, 13, True)
+
+    decisions = [
+        lines_decide(actor=company.hana, lines=[line], attribution=Attribution.VARIANCE, reason=WHY) for line in lines
+    ]
+
+    assert [decision.state for decision in decisions] == [DecisionState.APPROVED, DecisionState.PROPOSED]
+    approved = line_decision_approve(actor=company.lou, decision=decisions[1])
+    assert (approved.state, held("metered")) == (DecisionState.APPROVED, 0)
+    # What two people sent there is not what one sent alone.
+    assert alone_to_variance(reports.provider, company.hana) == sizes[0]
+    with pytest.raises(DatabaseError, match="a second person approves that"), transaction.atomic():
+        LineDecision.objects.create(
+            provider=reports.provider,
+            attribution=Attribution.VARIANCE,
+            reason=WHY,
+            state=DecisionState.APPROVED,
+            to_variance=12 - sizes[0] + Decimal("0.01"),
+            proposed_by=company.hana,
+            decided_at=datetime(2020, 1, 1, tzinfo=UTC),
+        )
 
 
 def test_no_program_lets_one_person_alone_send_more_to_variance(reports: Reports) -> None:

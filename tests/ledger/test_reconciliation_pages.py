@@ -216,6 +216,11 @@ def test_a_second_person_finds_the_decision_and_approves_it(reports: Reports, ha
     url = f"{BASE}decisions/D-{decision.pk}/"
 
     assert hana.post(f"{url}approve/").status_code == 404
+    # Nobody is asked to decide about its line once more.
+    listed = page_of(hana.get(f"{BASE}lines/?from={line.day}&to={line.day}"))
+    assert listed.one("a", href=url).text == str(decision)
+    assert f"{line.pk}:{line.revision}" not in [box.attrs["value"] for box in listed.all("input", name="line")]
+    assert {link.text for link in page_of(hana.get(f"{BASE}lines/{line.pk}/")).all("a", href=url)} == {str(decision)}
     assert [row[1:4] for row in rows(lou.get(f"{BASE}decisions/"), "Decisions, table")] == [
         ["Waits for a second person", "1", "$8.00"]
     ]
