@@ -15,11 +15,11 @@ from ledger.providers.base import Adapter, FeedFailed, Page, Row, Source, Span
 from ledger.providers.registry import adapter_of
 from ledger.services.feed_keys import keys_note
 from teams.access import require
+from teams.alone import FEED_FETCH, alone_at
 from teams.errors import Refused
 from teams.models import User
 from teams.services import audit_record
 
-FETCH_LOCK = 7246886  # advisory, with the feed's id
 STAGE = """COPY ledger_feedstage (
     fetch_id, page, row_id, day, provider_key, project, model_name, service_tier, is_batch, charge, token_class, detail,
     currency, requests, input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens,
@@ -63,15 +63,10 @@ def at_work(feed: Feed) -> Iterator[None]:
 
     Raises Refused (fetch_running).
     """
-    lock = [FETCH_LOCK, feed.pk % 2**31]
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", lock)
-        if not cursor.fetchone()[0]:
+    with alone_at(FEED_FETCH, feed.pk) as is_ours:
+        if not is_ours:
             raise Refused("This feed is being fetched just now.", code="fetch_running")
-        try:
-            yield
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", lock)
+        yield
 
 
 @transaction.atomic
