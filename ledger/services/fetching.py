@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import IntegrityError, connection, transaction
+from django.db import connection, transaction
 
 from ledger import credentials
-from ledger.models import Feed, FeedBody, FeedFetch, FeedPage, FetchState
+from ledger.models import Feed, FeedFetch, FeedPage, FetchState
 from ledger.providers.base import Adapter, FeedFailed, Page, Row, Source, Span
 from ledger.providers.registry import adapter_of
+from ledger.services.bodies import body_keep
 from ledger.services.feed_keys import keys_note
 from teams.access import require
 from teams.alone import FEED_FETCH, alone_at
@@ -83,20 +84,12 @@ def pages_keep(fetch: FeedFetch, pages: Iterable[Page]) -> None:
     """Keep each page as it comes, before anything is read from it: each is a transaction of its own."""
     for number, page in enumerate(pages, 1):
         with transaction.atomic():
-            FeedPage.objects.create(fetch=fetch, number=number, request=page.request, body=_body(page.body))
+            sha256 = hashlib.sha256(page.body).hexdigest()
+            body_keep(sha256, page.body)
+            FeedPage.objects.create(fetch=fetch, number=number, request=page.request, body_id=sha256)
             fetch.pages_count = number
             fetch.complete_until = page.complete_until or fetch.complete_until
             fetch.save(update_fields=["pages_count", "complete_until"])
-
-
-def _body(received: bytes) -> FeedBody:
-    sha256 = hashlib.sha256(received).hexdigest()
-    compressed = zlib.compress(received, 6)
-    try:
-        with transaction.atomic():
-            return FeedBody.objects.create(sha256=sha256, compressed=compressed, size=len(received))
-    except IntegrityError:
-        return FeedBody.objects.get(pk=sha256)
 
 
 def page_bytes(page: FeedPage) -> bytes:
