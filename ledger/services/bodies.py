@@ -7,6 +7,8 @@ from django.db.models.functions import Now
 
 from ledger.models import FeedBody
 
+FAST_BYTES = 2 * 1024 * 1024
+"""Of more than so many the fastest compression: somebody waits, and a fifth more of the disk is cheaper than that."""
 UPLOAD_HOURS = 24
 """How long bytes are kept that nothing refers to; `ledger/sql/file_runs.sql` refuses to delete them any earlier."""
 CLEAR = """DELETE FROM ledger_feedbody
@@ -19,7 +21,8 @@ def body_keep(sha256: str, content: bytes) -> None:
     That also holds up whoever would delete them just now: it sees the new time, and lets them be.
     """
     if not FeedBody.objects.filter(pk=sha256).update(kept_at=Now()):
-        body = FeedBody(sha256=sha256, compressed=zlib.compress(content, 6), size=len(content))
+        compressed = zlib.compress(content, 6 if len(content) <= FAST_BYTES else 1)
+        body = FeedBody(sha256=sha256, compressed=compressed, size=len(content))
         FeedBody.objects.bulk_create([body], update_conflicts=True, unique_fields=["sha256"], update_fields=["kept_at"])
 
 

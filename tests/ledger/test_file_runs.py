@@ -21,6 +21,7 @@ from ledger.services.feeds import feed_switch
 from ledger.services.fetching import at_work
 from ledger.services.file_found import check_of
 from ledger.services.file_runs import file_run_ask, file_run_import, file_run_leave, file_runs_clear, file_runs_work
+from ledger.waiting import things_waiting
 from marketplace.celery import app
 from teams.errors import NotAllowed, Refused, WrongState
 from teams.models import AuditEvent, Notification
@@ -114,6 +115,21 @@ def test_of_very_many_models_the_largest_are_kept_and_the_others_counted(budget:
     assert (len(check.by_model), check.more_models, check.total.rows) == (100, 30, 130)
     assert min(sums.amount for sums in check.by_model.values()) == 31
     assert (len(check.unknown_models), len(check.unknown_keys)) == (101, 101)
+
+
+def test_a_checked_file_waits_for_finance_until_it_is_imported(budget: Budget, feed: Feed) -> None:
+    def waits() -> list[tuple[str, str]]:
+        return [(thing.title, thing.why) for thing in things_waiting() if thing.url.startswith(PAGE)]
+
+    run = sent(budget, feed)
+    before = waits()
+    worked(run)
+    assert (before, waits()) == (
+        [],
+        [("Import a.csv", "Nothing is wrong with it; Hana Example sent it for sandbox: CSV")],
+    )
+    file_run_import(actor=budget.company.hana, run=run)
+    assert waits() == []
 
 
 def test_a_file_with_problems_ends_and_gives_its_bytes_back(budget: Budget, feed: Feed) -> None:
