@@ -5,7 +5,9 @@ from celery import shared_task
 from ledger.checks import prove
 from ledger.models import Feed
 from ledger.services import breaches_tell, usage_partitions_make, usage_post, usage_post_open
+from ledger.services.bodies import bodies_clear
 from ledger.services.feed_runs import feeds_read, feeds_tell_stale, provider_read
+from ledger.services.file_runs import file_runs_clear, file_runs_work
 from ledger.services.reconciliation import days_back
 from teams.models import User
 from teams.selectors import system_user
@@ -63,3 +65,20 @@ def fetch_provider(feed: int, actor: int) -> int:
 def tell_stale() -> int:
     """Tell people of feeds that bring nothing; returns of how many."""
     return feeds_tell_stale()
+
+
+@shared_task(name="ledger.tasks.read_files")
+def read_files() -> int:
+    """Check and import the large files that were sent; returns how many steps were done.
+
+    Safe to run twice, and at once. Nothing else wakes it: a file waits for the next of these messages, and one that is
+    lost costs two seconds.
+    """
+    return file_runs_work()
+
+
+@shared_task(name="ledger.tasks.clear_files")
+def clear_files() -> int:
+    """Leave files that nobody imported, and delete the bytes that nothing refers to; returns of how many."""
+    file_runs_clear()
+    return bodies_clear()

@@ -3,7 +3,18 @@
 from django.urls import include, path
 
 from ledger.reports import views as reports
-from ledger.views import budget, corrections, feed_files, invoice_files, invoices, journal, overview, periods, rates
+from ledger.views import (
+    budget,
+    corrections,
+    feed_files,
+    file_runs,
+    invoice_files,
+    invoices,
+    journal,
+    overview,
+    periods,
+    rates,
+)
 
 app_name = "ledger"
 urlpatterns = [
@@ -44,6 +55,10 @@ urlpatterns = [
     path("reconciliation/import/now/", feed_files.feed_import_now, name="feed_import_now"),
     path("reconciliation/import/new/", feed_files.feed_new, name="feed_new"),
     path("reconciliation/import/sample-<slug:kind>.csv", feed_files.feed_sample, name="feed_sample"),
+    path("reconciliation/import/files/<int:pk>/", file_runs.file_run, name="file_run"),
+    path("reconciliation/import/files/<int:pk>/progress/", file_runs.file_progress, name="file_progress"),
+    path("reconciliation/import/files/<int:pk>/import/", file_runs.file_import, name="file_import"),
+    path("reconciliation/import/files/<int:pk>/leave/", file_runs.file_leave, name="file_leave"),
     path("reconciliation/", include("ledger.urls_reconciliation")),
     path("rates/", rates.rates, name="rates"),
     path("rates/<int:pk>/approve/", rates.rate_approve, name="rate_approve"),

@@ -13,6 +13,8 @@ from ledger.models import (
     Correction,
     CorrectionState,
     DecisionState,
+    FileRun,
+    FileRunState,
     InvoiceState,
     KeyStanding,
     LineDecision,
@@ -117,6 +119,10 @@ def _reconciliation() -> Iterator[Waiting]:
     for silent in feeds_silent():
         url = reverse("ledger:feed", args=[silent.feed.pk])
         yield Waiting(f"{silent.feed} brings no figures", silent.words, url, "ledger.fetch_feed")
+    checked = FileRun.objects.filter(state=FileRunState.CHECKED).select_related("asked_by", "feed__provider")
+    for run in checked.defer("found").order_by("pk"):
+        why = f"Nothing is wrong with it; {run.asked_by} sent it for {run.feed}"
+        yield Waiting(f"Import {run.name}", why, reverse("ledger:file_run", args=[run.pk]), "ledger.import_feed_file")
 
 
 def _reopenings() -> Iterator[Waiting]:

@@ -52,6 +52,8 @@ app.conf.beat_schedule = {
     "feeds": {"task": "ledger.tasks.fetch_feeds", "schedule": crontab(minute="35"), "options": {"expires": 3600}},
     "stale": {"task": "ledger.tasks.tell_stale", "schedule": crontab(minute="50"), "options": {"expires": 3600}},
     "reread": {"task": "ledger.tasks.reread_feeds", "schedule": crontab(hour="3", minute="20"), "options": NIGHT},
+    "files": {"task": "ledger.tasks.read_files", "schedule": 2.0, "options": {"expires": 2}},
+    "clear_files": {"task": "ledger.tasks.clear_files", "schedule": crontab(hour="4", minute="20"), "options": NIGHT},
     # The night, UTC: partitions ahead, then all that is open once more, then the proof of what came out.
     "partitions": {
         "task": "ledger.tasks.make_partitions",

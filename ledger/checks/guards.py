@@ -20,6 +20,7 @@ TRIGGERS = {
     "ledger_periodreopening": ["reopening_guard", "append_only_table"],
     "ledger_closeacceptance": ["acceptance_guard"],
     "ledger_providerinvoice": ["invoice_guard", "append_only_table"],
+    "ledger_feedbody": ["body_guard", "append_only_table"],
 }
 CONSTRAINTS = {
     "ledger_account": ["account_envelope_no_overdraft", "account_class_known"],

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 
 from ledger.models import Feed, FeedKind, Provider
 from ledger.providers.base import Span
-from ledger.services.feed_files import FILE_KINDS, MOST_BYTES, MOST_DAYS
+from ledger.services.feed_files import AT_ONCE_BYTES, FILE_KINDS, MOST_BYTES, MOST_DAYS
 
 TOKENS, MONEY = "tokens", "money"
 
@@ -38,7 +38,8 @@ class FeedFileForm(forms.Form):
     feed = forms.ModelChoiceField(Feed.objects.none(), label="Feed", empty_label="Choose one")
     file = forms.FileField(
         label="File",
-        help_text=f"CSV in UTF-8, at most {MOST_BYTES >> 20} MiB. It is checked first; nothing is taken in by that.",
+        help_text=f"CSV in UTF-8, at most {MOST_BYTES >> 20} MiB. It is checked first; nothing is taken in by that. "
+        f"One of more than {AT_ONCE_BYTES >> 20} MiB is read in the background.",
         widget=forms.FileInput({"accept": ".csv,text/csv"}),
         error_messages={"empty": "The file is empty.", "required": "Choose a file."},
         max_length=200,

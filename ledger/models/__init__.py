@@ -30,6 +30,7 @@ from ledger.models.feeds import (
     ProviderKey,
     ProviderModelName,
 )
+from ledger.models.file_runs import FILES_AT_WORK, OPEN_FILES, FileRun, FileRunState
 from ledger.models.invoices import InvoiceState, ProviderInvoice
 from ledger.models.journal import (
     Account,
@@ -62,6 +63,8 @@ from ledger.models.reconciliation import (
 from ledger.models.usage import ServedBecause, SettleKind, UsageArchive, UsageDay, UsageHour, UsagePosting, UsageRecord
 
 __all__ = [
+    "FILES_AT_WORK",
+    "OPEN_FILES",
     "TOKEN_CLASSES",
     "Account",
     "AccountBalance",
@@ -88,6 +91,8 @@ __all__ = [
     "FeedKind",
     "FeedPage",
     "FetchState",
+    "FileRun",
+    "FileRunState",
     "FiscalYear",
     "InvoiceState",
     "JournalEntry",

@@ -119,11 +119,16 @@ class FeedFetch(models.Model):
 
 
 class FeedBody(models.Model):
-    """What a provider answered, byte for byte, compressed; the same answer is kept once. Append-only."""
+    """What a provider answered, byte for byte, compressed; the same answer is kept once.
+
+    What a page of a fetch refers to stays for ever (trigger). A file that was checked and that nobody imported goes a
+    day after it was last kept.
+    """
 
     sha256 = models.CharField(max_length=64, primary_key=True, help_text="Of the bytes as received.")
     compressed = models.BinaryField(help_text="zlib.")
     size = models.PositiveIntegerField(help_text="Bytes as received.")
+    kept_at = models.DateTimeField(db_default=Now(), editable=False, help_text="When it came, the latest time.")
 
     def __str__(self) -> str:
         return self.sha256

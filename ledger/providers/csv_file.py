@@ -8,7 +8,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -24,13 +24,21 @@ NO_NUMBER = "is not a number: write it like 1234.5, with a point and nothing bet
 FORMULA_QUOTE = re.compile(r"'(?=[=+\-@\t\r])")
 
 
+Tell = Callable[[int], None]
+"""Is told of every line of a file, counted from 1, once it is read; the last one too."""
+
+
+def tell_nobody(line: int) -> None:
+    """Tell nobody how far a reading is."""
+
+
 @dataclass
 class Findings:
     """What a reading finds: the first 200 faults, how many there are beyond them, and what people should know.
 
     `left_out` counts rows of other services by their name, `no_class` rows of tokens whose class was not found by their
     meter, `moved` corrections that count on another day; `rounded` amounts had more than 12 places, and rounding them
-    made `rounded_by` of difference in all.
+    made `rounded_by` of difference in all. While it reads, `tell` is told how far it is.
     """
 
     faults: list[Fault] = field(default_factory=list)
@@ -40,6 +48,7 @@ class Findings:
     moved: int = 0
     rounded: int = 0
     rounded_by: Decimal = Decimal(0)
+    tell: Tell = field(default=tell_nobody, repr=False, compare=False)
 
     def say(self, line: int, column: str, message: str) -> None:
         """Note a fault; beyond 200 they are only counted."""
@@ -221,6 +230,26 @@ class FileReading:
         return iter(())
 
 
+@dataclass
+class Told(FileReading):
+    """An adapter of files that tells how far it has read."""
+
+    adapter: FileAdapter
+    tell: Tell
+    gives_tokens = gives_money = True
+
+    def read(self, body: bytes, findings: Findings) -> Iterator[Located]:
+        """Read as the adapter does."""
+        findings.tell = self.tell
+        return self.adapter.read(body, findings)
+
+
+def lines_of(body: bytes) -> int:
+    """Return how many lines a file has, whatever they end with."""
+    ends = max(body.count(b"\n"), body.count(b"\r"))
+    return ends if body.endswith((b"\n", b"\r")) else ends + 1
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One record of a file and the line that it begins on, from 1."""
@@ -244,6 +273,7 @@ def records(body: bytes, findings: Findings) -> Iterator[Record]:
         for values in reader:
             if any(values):
                 yield Record(line, values)
+            findings.tell(reader.line_num)
             line = reader.line_num + 1
     except UnicodeDecodeError:
         findings.say(_not_utf8(body), FILE, "is not UTF-8: save it as CSV in UTF-8")

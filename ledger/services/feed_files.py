@@ -1,8 +1,7 @@
 """Figures that come in files: checked line by line before anything is taken in, then all of a file or nothing."""
 
 import hashlib
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -27,10 +26,11 @@ from ledger.models import (
 )
 from ledger.money import show
 from ledger.providers.base import FeedFailed, FileRefused, Page, Row, Span
-from ledger.providers.csv_file import FILE, FileAdapter, Findings
-from ledger.providers.registry import adapter_for, adapter_of
+from ledger.providers.csv_file import FILE, FileAdapter, Findings, Tell, Told, tell_nobody
+from ledger.providers.registry import adapter_for
 from ledger.reconciliation.names import names_of
 from ledger.selectors.journal import today
+from ledger.services.bodies import UPLOAD_HOURS, body_keep, body_of
 from ledger.services.fetching import at_work, fetch_apply, fetch_begin, fetch_fail, pages_keep
 from teams.access import require
 from teams.errors import Refused
@@ -38,9 +38,11 @@ from teams.models import User
 from teams.services import audit_record
 
 MOST_BYTES = 100 * 1024 * 1024
+AT_ONCE_BYTES = 2 * 1024 * 1024
+"""A file up to this size is checked, and imported, while its page waits: some 40,000 rows take one second and two. A
+larger one is read in the background (`ledger/services/file_runs.py`)."""
 MOST_DAYS = 400
 FILE_KINDS = (FeedKind.PLAIN, FeedKind.FOCUS)
-UPLOAD_HOURS = 24
 SALT = "ledger.feed_files"
 ONLY_FINANCE = "Only finance imports figures."
 
@@ -89,7 +91,10 @@ class DayChange:
 
 @dataclass
 class FileCheck:
-    """What a file says, and what an import of it would do; nothing was changed."""
+    """What a file says, and what an import of it would do; nothing was changed.
+
+    One that was kept in a run has the models with the largest amounts alone, and says how many `more_models` there are.
+    """
 
     feed: Feed
     name: str
@@ -105,6 +110,7 @@ class FileCheck:
     days: list[DayChange] = field(default_factory=list)
     unknown_models: list[str] = field(default_factory=list)
     unknown_keys: list[str] = field(default_factory=list)
+    more_models: int = 0
     imported: FeedFetch | None = None
 
     @property
@@ -147,15 +153,18 @@ def file_feed_open(*, actor: User, provider: Provider, kind: str, gives_tokens: 
     return feed
 
 
-def file_check(*, feed: Feed, name: str, content: bytes, span: Span | None = None) -> FileCheck:
+def file_check(
+    *, feed: Feed, name: str, content: bytes, span: Span | None = None, tell: Tell = tell_nobody
+) -> FileCheck:
     """Read a file and say what an import of it would do; changes nothing.
 
     Without a span it covers the days from the first to the last in the file; rows outside a span that is given are
-    left out. Everything wrong is in `findings`. Raises Refused (feed_not_file, feed_disabled, file_too_large).
+    left out. Everything wrong is in `findings`; `tell` hears how far it is. Raises Refused (feed_not_file,
+    feed_disabled, file_too_large).
     """
-    _require_file(feed, content)
+    require_file(feed, len(content))
     adapter = file_adapter(feed.kind)
-    check = FileCheck(feed, name, hashlib.sha256(content).hexdigest(), Findings(), currency_of(feed))
+    check = FileCheck(feed, name, hashlib.sha256(content).hexdigest(), Findings(tell=tell), currency_of(feed))
     for row in _rows(check, adapter, content):
         if span is None or row.day in span:
             _count(check, row)
@@ -167,12 +176,13 @@ def file_check(*, feed: Feed, name: str, content: bytes, span: Span | None = Non
     return check
 
 
-def _require_file(feed: Feed, content: bytes) -> None:
+def require_file(feed: Feed, size: int) -> None:
+    """Let a file of so many bytes pass to a feed; raises Refused (feed_not_file, feed_disabled, file_too_large)."""
     if not feed.is_file:
         raise Refused("This feed is read over the network.", code="feed_not_file", field="feed")
     if not feed.is_enabled:
         raise Refused("This feed is switched off.", code="feed_disabled", field="feed")
-    if len(content) > MOST_BYTES:
+    if size > MOST_BYTES:
         raise Refused(f"A file has at most {MOST_BYTES >> 20} MiB.", code="file_too_large", field="file")
 
 
@@ -277,36 +287,57 @@ def file_import(*, actor: User, feed: Feed, name: str, content: bytes, span: Spa
     file_too_large, fetch_running).
     """
     require(actor, "ledger.import_feed_file", message=ONLY_FINANCE)
-    _require_file(feed, content)
+    require_file(feed, len(content))
     with at_work(feed):
         check = file_check(feed=feed, name=name, content=content, span=span)
         check.findings.raise_faults()
-        if check.imported:
-            return FileImport(check.imported, is_new=False)
-        return FileImport(_import(actor, check, content), is_new=True)
+        return check_import(actor=actor, check=check, content=content)
 
 
-def _import(actor: User, check: FileCheck, content: bytes) -> FeedFetch:
-    feed, name = check.feed, check.name[-200:]
-    fetch = fetch_begin(actor, feed, cast(Span, check.span), file_name=name)
+Then = Callable[[FeedFetch], None]
+
+
+def then_nothing(fetch: FeedFetch) -> None:
+    """Do nothing besides an import."""
+
+
+def check_import(
+    *, actor: User, check: FileCheck, content: bytes, tell: Tell = tell_nobody, then: Then = then_nothing
+) -> FileImport:
+    """Import a file as its check found it good; for who is `at_work` on its feed.
+
+    `tell` hears how far it is, in the middle of the import's transaction and while its connection is busy; `then` is
+    done in the same transaction as the import. Raises NotAllowed, FileRefused, FeedFailed.
+    """
+    require(actor, "ledger.import_feed_file", message=ONLY_FINANCE)
+    if before := imported_before(check.feed, check.sha256, cast(Span, check.span)):
+        then(before)
+        return FileImport(before, is_new=False)
+    fetch = fetch_begin(actor, check.feed, cast(Span, check.span), file_name=check.name[-200:])
     try:
-        pages_keep(fetch, [Page(name, content)])
-        fetch_apply(fetch, adapter_of(feed))
+        pages_keep(fetch, [Page(fetch.file_name, content)])
+        _apply(fetch, check, tell, then)
     except (FeedFailed, FileRefused) as failed:
         fetch_fail(fetch, str(failed))
         raise
     except Exception:
         fetch_fail(fetch, "Tank itself failed while it read this; the log says how.")
         raise
+    return FileImport(fetch, is_new=True)
+
+
+@transaction.atomic
+def _apply(fetch: FeedFetch, check: FileCheck, tell: Tell, then: Then) -> None:
+    fetch_apply(fetch, Told(file_adapter(check.feed.kind), tell))
     details = {
-        "file": name,
+        "file": fetch.file_name,
         "sha256": check.sha256,
         "days": [str(fetch.first_day), str(fetch.last_day)],
         "rows": fetch.rows_count,
         "amount": show(check.total.amount, check.currency),
     }
-    audit_record(actor=actor, verb="feed.imported", target=feed, details=details)
-    return fetch
+    audit_record(actor=fetch.begun_by, verb="feed.imported", target=check.feed, details=details)
+    then(fetch)
 
 
 # --- A checked file waits for its import --------------------------------------------------------
@@ -325,25 +356,14 @@ class Upload:
 def upload_keep(*, actor: User, check: FileCheck, content: bytes, span: Span | None) -> str:
     """Keep the bytes of a checked file and return what names them, signed, for its checker and a day.
 
-    They are kept as the bodies of fetches are: once per content, and for good. Raises NotAllowed.
+    They are kept as the bodies of fetches are, once per content; without an import they go after that day. Raises
+    NotAllowed.
     """
     require(actor, "ledger.import_feed_file", message=ONLY_FINANCE)
     body_keep(check.sha256, content)
     days = [span.first.isoformat(), span.last.isoformat()] if span else []
     said = {"feed": check.feed.pk, "name": check.name, "sha256": check.sha256, "days": days, "by": actor.pk}
     return signing.dumps(said, salt=SALT, compress=True)
-
-
-def body_keep(sha256: str, content: bytes) -> None:
-    """Keep bytes by what they hash to, unless they are kept already."""
-    if not FeedBody.objects.filter(pk=sha256).exists():
-        body = FeedBody(sha256=sha256, compressed=zlib.compress(content, 6), size=len(content))
-        FeedBody.objects.bulk_create([body], ignore_conflicts=True)
-
-
-def body_of(sha256: str) -> bytes:
-    """Return the bytes that are kept by a hash; raises FeedBody.DoesNotExist."""
-    return zlib.decompress(bytes(FeedBody.objects.get(pk=sha256).compressed))
 
 
 def upload_of(*, actor: User, token: str) -> Upload:

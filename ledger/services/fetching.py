@@ -7,19 +7,20 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import IntegrityError, connection, transaction
+from django.db import connection, transaction
 
 from ledger import credentials
-from ledger.models import Feed, FeedBody, FeedFetch, FeedPage, FetchState
+from ledger.models import Feed, FeedFetch, FeedPage, FetchState
 from ledger.providers.base import Adapter, FeedFailed, Page, Row, Source, Span
 from ledger.providers.registry import adapter_of
+from ledger.services.bodies import body_keep
 from ledger.services.feed_keys import keys_note
 from teams.access import require
+from teams.alone import FEED_FETCH, alone_at
 from teams.errors import Refused
 from teams.models import User
 from teams.services import audit_record
 
-FETCH_LOCK = 7246886  # advisory, with the feed's id
 STAGE = """COPY ledger_feedstage (
     fetch_id, page, row_id, day, provider_key, project, model_name, service_tier, is_batch, charge, token_class, detail,
     currency, requests, input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens,
@@ -63,15 +64,10 @@ def at_work(feed: Feed) -> Iterator[None]:
 
     Raises Refused (fetch_running).
     """
-    lock = [FETCH_LOCK, feed.pk % 2**31]
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", lock)
-        if not cursor.fetchone()[0]:
+    with alone_at(FEED_FETCH, feed.pk) as is_ours:
+        if not is_ours:
             raise Refused("This feed is being fetched just now.", code="fetch_running")
-        try:
-            yield
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", lock)
+        yield
 
 
 @transaction.atomic
@@ -88,20 +84,12 @@ def pages_keep(fetch: FeedFetch, pages: Iterable[Page]) -> None:
     """Keep each page as it comes, before anything is read from it: each is a transaction of its own."""
     for number, page in enumerate(pages, 1):
         with transaction.atomic():
-            FeedPage.objects.create(fetch=fetch, number=number, request=page.request, body=_body(page.body))
+            sha256 = hashlib.sha256(page.body).hexdigest()
+            body_keep(sha256, page.body)
+            FeedPage.objects.create(fetch=fetch, number=number, request=page.request, body_id=sha256)
             fetch.pages_count = number
             fetch.complete_until = page.complete_until or fetch.complete_until
             fetch.save(update_fields=["pages_count", "complete_until"])
-
-
-def _body(received: bytes) -> FeedBody:
-    sha256 = hashlib.sha256(received).hexdigest()
-    compressed = zlib.compress(received, 6)
-    try:
-        with transaction.atomic():
-            return FeedBody.objects.create(sha256=sha256, compressed=compressed, size=len(received))
-    except IntegrityError:
-        return FeedBody.objects.get(pk=sha256)
 
 
 def page_bytes(page: FeedPage) -> bytes:

@@ -17,7 +17,7 @@ from ledger.money import CURRENCY, InexactAmount, exact
 from ledger.providers.csv_file import FILE, Cells, Findings, Wrong, day_of, header_of, records, shown, table
 from ledger.selectors.invoices import COUNTED
 from ledger.selectors.journal import today
-from ledger.services.feed_files import UPLOAD_HOURS, body_keep, body_of
+from ledger.services.bodies import UPLOAD_HOURS, body_keep, body_of
 from ledger.services.invoices import invoice_enter, invoice_faults, invoices_lock, number_known
 from teams.access import require
 from teams.errors import Refused
@@ -251,7 +251,7 @@ def invoices_sample() -> str:
 def invoices_keep(*, actor: User, check: InvoicesCheck, content: bytes) -> str:
     """Keep the bytes of a checked file and return what names them, signed, for its checker and a day.
 
-    They are kept as the files of feeds are. Raises NotAllowed.
+    They are kept as the files of feeds are: for good once their invoices are entered. Raises NotAllowed.
     """
     require(actor, ENTER, message=ONLY_FINANCE)
     body_keep(check.sha256, content)

@@ -1,4 +1,7 @@
-"""Pages of figures that come in files: a file is checked line by line, and then imported whole or not at all."""
+"""Pages of figures that come in files: a file is checked line by line, and then imported whole or not at all.
+
+What is too large for a request goes to the background; its pages are in `file_runs.py`.
+"""
 
 from typing import Any
 
@@ -14,8 +17,11 @@ from ledger.exports import CSV_TYPE
 from ledger.forms.feed_files import MONEY, TOKENS, FeedFileForm, FeedImportForm, FeedNewForm, kind_of
 from ledger.models import Charge, Feed, FeedFetch
 from ledger.providers.plain import COLUMNS
+from ledger.selectors.file_runs import files_shown
 from ledger.services import feed_files
-from ledger.services.feed_files import FILE_KINDS, FileCheck, Sums
+from ledger.services.feed_files import AT_ONCE_BYTES, FILE_KINDS, FileCheck
+from ledger.services.file_found import MOST_SHOWN, models_shown
+from ledger.services.file_runs import file_run_ask
 from ledger.views.act import act
 from teams.access import UserRequest, allowed_only, visible_or_404
 from teams.acting import done
@@ -23,24 +29,45 @@ from teams.errors import Refused
 from teams.forms import form_refuse, form_status
 
 IMPORT = "ledger.import_feed_file"
-MOST_IMPORTS, MOST_SHOWN = 50, 100
+MOST_IMPORTS = 50
 
 
 @allowed_only("ledger.view_ledger")
-def feed_import(request: UserRequest) -> HttpResponse:
-    """Show how files come in and which did; check one that finance sends."""
+def feed_import(request: UserRequest) -> HttpResponseBase:
+    """Show how files come in and which did; check one that finance sends, a large one in the background."""
     may_import = request.user.has_perm(IMPORT)
     form = FeedFileForm(feeds=_feeds(), initial={"feed": request.GET.get("feed")})
     check, upload = None, None
     if request.method == "POST":
         visible_or_404(request.user, IMPORT, None)
         form = FeedFileForm(request.POST, request.FILES, feeds=_feeds())
-        if form.is_valid():
+        if form.is_valid() and form.cleaned_data["file"].size > AT_ONCE_BYTES:
+            if (asked := _asked(request, form)) is not None:
+                return asked
+        elif form.is_valid():
             check, upload = _checked(request, form)
     context = {"form": form, "may_import": may_import, "feeds": _feeds(), "imports": _imports(), "columns": COLUMNS}
-    context |= {"check": check, "upload": upload, "kinds": FILE_KINDS} | _shown(check)
+    context |= {"check": check, "upload": upload, "kinds": FILE_KINDS} | check_context(check)
+    context |= {"files": files_shown(), "at_once": AT_ONCE_BYTES >> 20}
     status = 422 if check and not check.is_good else form_status(form)
     return render(request, "ledger/reconciliation/import.html", context, status=status)
+
+
+def _asked(request: UserRequest, form: FeedFileForm) -> HttpResponseBase | None:
+    """Have a large file checked in the background, and go to its page; None when it is refused."""
+    data = form.cleaned_data
+    try:
+        run = file_run_ask(
+            actor=request.user,
+            feed=data["feed"],
+            name=data["file"].name,
+            content=data["file"].read(),
+            span=form.span,
+        )
+    except Refused as error:
+        form_refuse(form, error)
+        return None
+    return redirect("ledger:file_run", run.pk)
 
 
 def _checked(request: UserRequest, form: FeedFileForm) -> tuple[FileCheck | None, forms.Form | None]:
@@ -68,22 +95,18 @@ def _imports() -> list[FeedFetch]:
     return list(fetches.order_by("-pk")[:MOST_IMPORTS])
 
 
-def _shown(check: FileCheck | None) -> dict[str, Any]:
+def check_context(check: FileCheck | None) -> dict[str, Any]:
+    """Return what the part of a page needs that shows what a check found; without a check, nothing."""
     if check is None:
         return {}
-    models = [(name, Charge(charge).label, sums) for (name, charge), sums in check.by_model.items()]
-    models.sort(key=_by_amount, reverse=True)
+    models = [(name, Charge(charge).label, sums) for (name, charge), sums in models_shown(check)]
     return {
-        "models": models[:MOST_SHOWN],
-        "models_more": max(len(models) - MOST_SHOWN, 0),
+        "models": models,
+        "models_more": len(check.by_model) - len(models) + check.more_models,
         "changed_days": [day for day in check.days if day.is_changed],
         "left_out": check.findings.left_out.most_common(MOST_SHOWN),
         "no_class": check.findings.no_class.most_common(MOST_SHOWN),
     }
-
-
-def _by_amount(line: tuple[str, str, Sums]) -> tuple[Any, ...]:
-    return abs(line[2].amount), line[2].tokens, line[0]
 
 
 @require_POST

@@ -5,22 +5,19 @@ lock of its id, which the database gives back as soon as that process is gone, h
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import monotonic
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models.functions import Now
 
 from pitches.models import OPEN_RUNS, ChoiceRun, Round, RunState, SelectionKind
 from pitches.services.locks import round_locked
 from pitches.services.selection import computed, inputs_locked, selection_store, sha256_of
+from teams.alone import CHOICE_RUN, alone_at
 from teams.errors import Refused
 from teams.models import User
 from teams.services import audit_record
 
-LOCK = 7246886
-"""The class of the advisory locks of runs."""
 MOST_ATTEMPTS = 5
 TELL_SECONDS = 0.5
 
@@ -62,7 +59,7 @@ def choices_make_due() -> int:
 
 
 def _make(pk: int) -> bool:
-    with _alone_with(pk) as is_ours:
+    with alone_at(CHOICE_RUN, pk) as is_ours:
         if not is_ours or (run := _begin(pk)) is None:
             return False
         try:
@@ -76,19 +73,6 @@ def _make(pk: int) -> bool:
             # A fault of ours: it is tried again, and must not keep other rounds waiting.
             logger.exception("choice run %s broke off", pk)
             return False
-
-
-@contextmanager
-def _alone_with(pk: int) -> Iterator[bool]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCK, pk])
-        is_ours: bool = cursor.fetchone()[0]
-    try:
-        yield is_ours
-    finally:
-        if is_ours:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK, pk])
 
 
 @transaction.atomic

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import psycopg
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 from django.test import Client
 
 from ledger.models import FeedBody, InvoiceState, Provider, ProviderInvoice
@@ -14,6 +14,7 @@ from ledger.money import usd
 from ledger.providers.base import FileRefused
 from ledger.selectors import today
 from ledger.services import invoice_agree, invoice_enter, invoice_withdraw
+from ledger.services.bodies import bodies_clear, body_of
 from ledger.services.invoice_files import MOST_BYTES, MOST_INVOICES, invoices_check, invoices_import, invoices_sample
 from teams.errors import NotAllowed, Refused
 from teams.models import AuditEvent
@@ -254,6 +255,21 @@ def test_a_checked_file_is_entered_without_choosing_it_again(hana: Client) -> No
     again = hana.post(f"{PAGE}now/", {"upload": typed(answer, "upload")}, follow=True)
     assert "Nothing was entered. Line 2, number: sandbox's invoice R-7 is entered already." in page_of(again).text
     assert ProviderInvoice.objects.count() == 1
+
+
+def test_what_invoices_came_in_is_kept_and_what_was_only_checked_goes_after_a_day(hana: Client) -> None:
+    checked = hana.post(PAGE, sent(good()))
+    hana.post(f"{PAGE}now/", {"upload": typed(checked, "upload")})
+    hana.post(PAGE, sent(good("R-8")))
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE ledger_feedbody SET kept_at = kept_at - interval '25 hours'")
+
+    assert (FeedBody.objects.count(), bodies_clear()) == (2, 1)
+
+    [came] = AuditEvent.objects.filter(verb="invoice.import")
+    assert body_of(came.details["sha256"]).decode() == good()
+    with pytest.raises(DatabaseError, match="something refers to them"), transaction.atomic():
+        FeedBody.objects.all().delete()
 
 
 def test_every_problem_is_shown_and_nothing_is_kept(hana: Client) -> None:
