@@ -24,6 +24,7 @@ SINCE = {
     PitchState.LAPSED: "lapsed",
     PitchState.WITHDRAWN: "withdrawn",
 }
+PROMOTED = frozenset({PitchState.OFFERED, PitchState.FUNDED, PitchState.DECLINED, PitchState.LAPSED})
 ZERO, CENT = Decimal(0), Decimal("0.01")
 
 
@@ -73,7 +74,13 @@ class ResultRow:
         """Return what happened to a pitch after it was funded or waitlisted, in words; empty when nothing did."""
         if self.result.outcome not in {Outcome.FUND, Outcome.WAITLIST}:
             return ""
-        return SINCE.get(PitchState(self.pitch.state), "")
+        since = SINCE.get(PitchState(self.pitch.state), "")
+        return f"money came free, {since}" if since and self.is_promoted else since
+
+    @property
+    def is_promoted(self) -> bool:
+        """Say whether a pitch of the waitlist has got an offer, because another award came to nothing or was less."""
+        return self.result.outcome == Outcome.WAITLIST and self.pitch.state in PROMOTED
 
     @property
     def offers(self) -> list[Json]:

@@ -134,7 +134,7 @@ def test_the_page_explains_each_decision_to_somebody_who_has_never_seen_it(stage
         "$2,400.01",
         "$12,000.00 5.00 per dollar",
         "8.0 median 8.0, spread 0.0",
-        "1.0000",
+        "1.0000 z 0.0000",
         "0.6000",
     ]
     assert "Displaced by Third." in table["Fourth"][7]
@@ -147,12 +147,26 @@ def test_the_page_explains_each_decision_to_somebody_who_has_never_seen_it(stage
     assert "no claim of the team is resolved yet" in table["Fourth"][7]
     assert "On the tier that was asked for the quality is 1." in table["Fourth"][7]
     text = page_of(page).text
+    assert "1 + 0.25 x z, at least 0.5 and at most 1.5".replace(" x ", times) in text
     assert "10 % is kept back, so $9,000.00 can be awarded." in text
     assert "One team" not in text  # the round has no such cap
     assert "No other set of offers that fits is worth more: that is proved." in text
     assert "found the same worth" in text
     assert stage.now().seed in text
     assert "A cap of $10,500.00 would buy $72,000.00 of worth" in text
+
+
+def test_the_page_says_what_happened_since_and_why(stage: Stage, company: Company) -> None:
+    first, *_, fourth = published(stage, *FOUR)
+    services.offer_decline(actor=first.owner, offer=Offer.objects.get(pitch=first), reason="We do it without")
+
+    page = company.client(company.cy).get(f"/rounds/{stage.round.pk}/results/")
+
+    told = {row[0].split()[0]: row[1] for row in rows(page, "Results, table")}
+    assert told["First"].endswith("since then: declined by the team")
+    assert told["Fourth"].endswith("since then: money came free, offered, not answered yet")
+    fourth.refresh_from_db()
+    assert fourth.state == "offered"
 
 
 def test_a_larger_cap_is_shown_even_when_it_drops_a_pitch(stage: Stage) -> None:
