@@ -21,7 +21,9 @@ from ledger.credentials import encrypt
 from ledger.models import Feed, FeedFetch, FeedFigure, FeedKind, Provider, ProviderKey
 from ledger.providers.base import FeedFailed, Source, Span
 from ledger.providers.litellm import ADAPTER
+from ledger.services.feeds import feed_add, feed_change
 from ledger.services.fetching import feed_fetch
+from teams.errors import Refused
 from tests.budget import Budget
 
 RECORDED = Path(__file__).parents[1] / "data" / "feeds" / "litellm_spend_logs_v2.json"
@@ -111,6 +113,11 @@ def test_tokens_are_taken_apart_by_class_and_spend_is_twelve_places(proxy: Proxy
     assert (anthropic.output_tokens, anthropic.amount) == (612, Decimal("0.020292"))
 
 
+def test_a_call_that_tanks_hook_held_comes_with_no_key_of_litellms(proxy: Proxy) -> None:
+    proxy.calls[0]["metadata"]["spend_logs_metadata"] = {"tank_call": "6b83df39266d46158cab94727305720d"}
+    assert [bool(row.provider_key) for row in read(proxy)] == [False, True]
+
+
 def test_what_reached_no_provider_is_left_out(proxy: Proxy) -> None:
     cached, failed, paid = (deepcopy(proxy.calls[0]) for _ in range(3))
     cached |= {"request_id": "a", "cache_hit": "True", "spend": 0}
@@ -140,6 +147,21 @@ def test_a_log_that_is_not_whole_is_a_failure_and_so_is_a_wrong_key(proxy: Proxy
         read(proxy, Source(proxy.source.base_url, "sk-other"))
     with pytest.raises(FeedFailed, match="cannot be read"):
         list(ADAPTER.rows(b'{"data": [{"request_id": "x", "startTime": "soon"}]}', Span(DAY, DAY)))
+
+
+def test_a_feed_of_one_provider_behind_the_proxy_leaves_the_others_calls_out(budget: Budget, proxy: Proxy) -> None:
+    place = {"base_url": proxy.source.base_url, "credential": MASTER_KEY}
+    provider, hana = Provider.objects.get(name="sandbox"), budget.company.hana
+    with pytest.raises(Refused) as refused:
+        feed_add(actor=hana, provider=provider, kind=FeedKind.OPENAI_USAGE, upstream="anthropic", **place)
+    assert (refused.value.code, refused.value.field) == ("upstream_unsupported", "upstream")
+    feed = feed_add(actor=hana, provider=provider, kind=FeedKind.LITELLM, upstream="anthropic", **place)
+
+    fetch = feed_fetch(actor=hana, feed=feed, span=Span(DAY, DAY))
+
+    assert (fetch.rows_count, FeedFigure.objects.get().model_name) == (1, read(proxy)[1].model_name)
+    feed_change(actor=hana, feed=feed, base_url=proxy.source.base_url)
+    assert feed_fetch(actor=hana, feed=Feed.objects.get(), span=Span(DAY, DAY)).rows_count == 2
 
 
 def test_a_fetch_brings_figures_and_keys_and_again_changes_nothing(budget: Budget, proxy: Proxy) -> None:

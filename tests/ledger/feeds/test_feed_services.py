@@ -32,6 +32,7 @@ def test_a_feed_is_read_where_its_kind_is_served_and_history_knows_no_secret(com
         "kind": "openai_costs",
         "base_url": "https://api.openai.com",
         "project": "",
+        "upstream": "",
         "has_new_credential": True,
     }
 
