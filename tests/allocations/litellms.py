@@ -90,7 +90,8 @@ def litellm(folder: Path, config: str, tank_url: str, logs_url: str = "") -> Ite
     command: list[str | Path] = [programs / "litellm", "--config", folder / "config.yaml", "--port", str(port)]
     env |= {"LITELLM_MASTER_KEY": MASTER_KEY, "TANK_URL": tank_url, "TANK_TIMEOUT": "5", **quiet}
     if logs_url:
-        env |= {"DATABASE_URL": logs_url, "DISABLE_SCHEMA_UPDATE": "true", "PYTHONPATH": str(STAND_INS)}
+        env |= {"DATABASE_URL": logs_url, "STAND_IN_DATABASE_URL": logs_url, "DISABLE_SCHEMA_UPDATE": "true"}
+        env |= {"PYTHONPATH": str(STAND_INS)}
     ready = f"{url}/health/liveliness"
     with start_process([*command, "--num_workers", "1"], env, ready=lambda _: answers(ready), within=180) as running:
         yield Server(running, url)

@@ -23,6 +23,8 @@ COLUMNS = """
     SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public'
 """
 MOST_CONNECTIONS = 4
+# LiteLLM adds to `DATABASE_URL` what only Prisma's engine understands.
+URL = "STAND_IN_DATABASE_URL"
 
 
 class Json(str):
@@ -43,8 +45,9 @@ class Prisma:
 
     async def connect(self, *_: Any, **__: Any) -> None:
         """Open connections and learn the columns of all tables."""
-        url = os.environ["DATABASE_URL"].partition("?")[0]
-        self._pool = AsyncConnectionPool(url, min_size=1, max_size=MOST_CONNECTIONS, open=False, configure=_configure)
+        self._pool = AsyncConnectionPool(
+            os.environ[URL], min_size=1, max_size=MOST_CONNECTIONS, open=False, configure=_configure
+        )
         await self._pool.open(wait=True)
         for row in await self.run(COLUMNS, ()):
             self.tables.setdefault(row["table_name"], {})[row["column_name"]] = row["data_type"]
