@@ -49,7 +49,7 @@ def hold_charge(
 ) -> Decimal:
     """Charge lost calls what the provider says they cost, in the line's currency; returns the overage.
 
-    One usage record stands for them, by the model's rate when the process was last seen, with as many tokens of each
+    One usage record stands for them, by the model's rate when they were sent at the latest, with as many tokens of each
     class (`ledger.models.TOKEN_CLASSES`) as the provider's figures say, or with none where nobody knows. What
     the hold and the room of line and key do not take is overage. That of a call from outside is the call's own, so its
     caller cannot settle it once more. Raises NotAllowed, Refused (reason_missing,
