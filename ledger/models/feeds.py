@@ -4,6 +4,7 @@ A fetch covers whole days (UTC) and counts only once all of its pages are in. Fr
 are what it said: an older figure stays in the table, superseded, so the history of a day is all there.
 """
 
+import zlib
 from typing import ClassVar
 
 from django.conf import settings
@@ -132,6 +133,11 @@ class FeedBody(models.Model):
 
     def __str__(self) -> str:
         return self.sha256
+
+    @property
+    def content(self) -> bytes:
+        """Return the bytes as they were received."""
+        return zlib.decompress(bytes(self.compressed))
 
 
 class FeedPage(models.Model):

@@ -7,10 +7,10 @@ Source: platform.claude.com/docs/en/api/admin.
 from collections.abc import Iterator
 
 from ledger.providers.anthropic_cost import OWN_COLUMNS, facts_of
-from ledger.providers.anthropic_shared import DAYS_AT_ONCE, client_of, days_of, keys_of
+from ledger.providers.anthropic_shared import DAYS_AT_ONCE, client_of, days_of, keys_of, results_of
 from ledger.providers.base import KeySeen, Page, Row, Source, Span
-from ledger.providers.http import document_of, pages_of
-from ledger.providers.reading import amount, day_of_iso, detail_of, items, text
+from ledger.providers.http import pages_of
+from ledger.providers.reading import amount, detail_of, text
 
 KEPT = OWN_COLUMNS | {"currency", "amount"}
 
@@ -29,18 +29,14 @@ class AnthropicCostReport:
 
     def rows(self, body: bytes, span: Span) -> Iterator[Row]:
         """Read the rows of a page; raises FeedFailed."""
-        for bucket in items(document_of(body), "data"):
-            day = day_of_iso(bucket)
-            if day not in span:
-                continue
-            for result in items(bucket, "results"):
-                yield Row(
-                    day=day,
-                    detail=detail_of(result, KEPT),
-                    amount=amount(result.get("amount"), in_cents=True),
-                    currency=text(result, "currency").upper(),
-                    **facts_of(result, text(result, "description")),
-                )
+        for day, result in results_of(body, span):
+            yield Row(
+                day=day,
+                detail=detail_of(result, KEPT),
+                amount=amount(result.get("amount"), in_cents=True),
+                currency=text(result, "currency").upper(),
+                **facts_of(result, text(result, "description")),
+            )
 
     def keys(self, source: Source) -> Iterator[KeySeen]:
         """List the organization's keys."""

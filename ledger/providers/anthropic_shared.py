@@ -1,13 +1,13 @@
 """What Anthropic's feeds have in common: how they are asked, cents, classes of tokens, and its list of keys."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from ledger.models.feeds import Charge
 from ledger.providers.base import FeedFailed, KeySeen, Source, Span
-from ledger.providers.http import Absent, Access, Client, Forbidden, listed
-from ledger.providers.reading import charge_by_words, count, part, text
+from ledger.providers.http import Absent, Access, Client, Forbidden, document_of, listed
+from ledger.providers.reading import charge_by_words, count, day_of_iso, items, part, text
 
 BASE_URL = "https://api.anthropic.com"
 VERSION = (("anthropic-version", "2023-06-01"),)
@@ -54,6 +54,14 @@ def analytics_params(source: Source, span: Span, *more: str) -> list[tuple[str, 
         *(("group_by[]", name) for name in (*ANALYTICS_DIMENSIONS, *more)),
         *([("workspace_ids[]", source.project)] if source.project else []),
     ]
+
+
+def results_of(body: bytes, span: Span) -> Iterator[tuple[date, dict[str, Any]]]:
+    """Go through the results of a legacy report's page by UTC day; days out of the span are left out."""
+    for bucket in items(document_of(body), "data"):
+        day = day_of_iso(bucket)
+        if day in span:
+            yield from ((day, result) for result in items(bucket, "results"))
 
 
 def dimensions(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,12 +14,13 @@ from ledger.providers.anthropic_shared import (
     days_of,
     dimensions,
     keys_of,
+    results_of,
     searches,
     tokens,
 )
 from ledger.providers.base import KeySeen, Page, Row, Source, Span
-from ledger.providers.http import document_of, pages_of
-from ledger.providers.reading import day_of_iso, detail_of, items
+from ledger.providers.http import pages_of
+from ledger.providers.reading import detail_of
 
 DIMENSIONS = ("api_key_id", "workspace_id", "model", "service_tier", "context_window", "inference_geo")
 
@@ -43,17 +44,13 @@ class AnthropicUsageReport:
 
     def rows(self, body: bytes, span: Span) -> Iterator[Row]:
         """Read the rows of a page; raises FeedFailed."""
-        for bucket in items(document_of(body), "data"):
-            day = day_of_iso(bucket)
-            if day not in span:
-                continue
-            for result in items(bucket, "results"):
-                facts = dimensions(result)
-                yield Row(day=day, detail=detail_of(result, KEPT | _MEASURES), **facts, **tokens(result))
-                if searched := searches(result):
-                    search = detail_of(result, KEPT - {"model"} | _MEASURES, "web_search")
-                    facts["model_name"] = ""
-                    yield Row(day=day, charge=Charge.TOOL, detail=search, requests=searched, **facts)
+        for day, result in results_of(body, span):
+            facts = dimensions(result)
+            yield Row(day=day, detail=detail_of(result, KEPT | _MEASURES), **facts, **tokens(result))
+            if searched := searches(result):
+                search = detail_of(result, KEPT - {"model"} | _MEASURES, "web_search")
+                facts["model_name"] = ""
+                yield Row(day=day, charge=Charge.TOOL, detail=search, requests=searched, **facts)
 
     def keys(self, source: Source) -> Iterator[KeySeen]:
         """List the organization's keys."""

@@ -7,6 +7,7 @@ also over several lines (RFC 4180). A row is read when it is asked for: a millio
 import csv
 import io
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -206,12 +207,12 @@ class FileAdapter(Adapter, Protocol):
         ...
 
 
-class FileReading:
+class FileReading(ABC):
     """What every adapter of files does the same: nothing over the network, and all rows of a file or none."""
 
+    @abstractmethod
     def read(self, body: bytes, findings: Findings) -> Iterator[Located]:
-        """Read the rows of a file."""
-        raise NotImplementedError
+        """Read the good rows of a file one by one, and note what is wrong with the others."""
 
     def pages(self, source: Source, span: Span) -> Iterator[Page]:
         """Fetch nothing: a file is imported."""

@@ -154,7 +154,7 @@ INSERT INTO ledger_linerevision (line_id, revision, figures)
 SELECT l.id, l.revision, to_jsonb(l) FROM ledger_reconciliationline l
   JOIN both_sides b ON (b.day, b.subject) = (l.day, l.subject)
  WHERE l.provider_id = %(provider)s AND ({_of("l")}) IS DISTINCT FROM ({_of("b")})
-"""  # noqa: S608
+"""  # noqa: S608  # names of columns, written above
 WRITE = f"""
 INSERT INTO ledger_reconciliationline AS l (provider_id, day, subject, model_id, model_name, provider_key_id, charge,
     currency, {_NAMES}, outcome, causes, explanations, unexplained, is_agreed, revision)
@@ -166,7 +166,7 @@ SELECT %(provider)s, b.day, b.subject, b.model_id, b.model_name, b.provider_key_
  ORDER BY b.day, b.subject
 ON CONFLICT (provider_id, day, subject) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in FIGURES)},
     outcome = 'new', is_agreed = false, revision = l.revision + 1, figures_at = now()
-"""  # noqa: S608
+"""  # noqa: S608  # names of columns, written above
 # What both sides have alike, by the providers' own usage blocks, needs no judgement.
 AGREE = """
 UPDATE ledger_reconciliationline SET outcome = 'matched', is_agreed = true, causes = '{}', explanations = '[]',

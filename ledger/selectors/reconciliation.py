@@ -165,15 +165,16 @@ class Chosen:
     waits: bool = False
 
 
+def _where(chosen: Chosen) -> Q:
+    """Return the days and the provider that were chosen, of lines and of what was posted for them."""
+    asked = {"day__gte": chosen.first, "day__lte": chosen.last, "provider": chosen.provider}
+    return Q(**{name: value for name, value in asked.items() if value})
+
+
 def lines_chosen(chosen: Chosen) -> QuerySet[ReconciliationLine]:
     """Return the lines that were chosen, by day and id, the newest first."""
     rows = ReconciliationLine.objects.select_related("provider", "model", "provider_key").order_by("-day", "-pk")
-    if chosen.first:
-        rows = rows.filter(day__gte=chosen.first)
-    if chosen.last:
-        rows = rows.filter(day__lte=chosen.last)
-    if chosen.provider:
-        rows = rows.filter(provider=chosen.provider)
+    rows = rows.filter(_where(chosen))
     if chosen.outcome:
         rows = rows.filter(outcome=chosen.outcome)
     if chosen.cause:
@@ -256,13 +257,7 @@ def totals_of(chosen: Chosen) -> list[Totals]:
 
 
 def _posted(chosen: Chosen) -> dict[str, dict[str, Decimal]]:
-    entries = ReconciliationPosting.objects.all()
-    if chosen.first:
-        entries = entries.filter(day__gte=chosen.first)
-    if chosen.last:
-        entries = entries.filter(day__lte=chosen.last)
-    if chosen.provider:
-        entries = entries.filter(provider=chosen.provider)
+    entries = ReconciliationPosting.objects.filter(_where(chosen))
     rows = Posting.objects.filter(entry__in=entries.values("entry")).values_list("currency", "account__account_class")
     found: dict[str, dict[str, Decimal]] = {}
     for currency, kind, amount in rows.annotate(net=Sum("amount")).order_by():

@@ -28,7 +28,7 @@ def body_keep(sha256: str, content: bytes) -> None:
 
 def body_of(sha256: str) -> bytes:
     """Return the bytes that are kept by a hash; raises FeedBody.DoesNotExist."""
-    return zlib.decompress(bytes(FeedBody.objects.get(pk=sha256).compressed))
+    return FeedBody.objects.get(pk=sha256).content
 
 
 def bodies_clear() -> int:

@@ -1,7 +1,6 @@
 """Fetching what providers report: pages are kept as received, and figures count once a whole fetch is in."""
 
 import hashlib
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -92,11 +91,6 @@ def pages_keep(fetch: FeedFetch, pages: Iterable[Page]) -> None:
             fetch.save(update_fields=["pages_count", "complete_until"])
 
 
-def page_bytes(page: FeedPage) -> bytes:
-    """Return a page byte for byte as it was received."""
-    return zlib.decompress(bytes(page.body.compressed))
-
-
 @transaction.atomic
 def fetch_apply(fetch: FeedFetch, adapter: Adapter) -> FeedFetch:
     """Read the kept pages of a fetch and let its figures count, all of them or none; raises FeedFailed, FileRefused."""
@@ -104,7 +98,7 @@ def fetch_apply(fetch: FeedFetch, adapter: Adapter) -> FeedFetch:
     pages = FeedPage.objects.filter(fetch=fetch).select_related("body").order_by("number")
     with connection.cursor() as cursor:
         for page in pages.iterator(chunk_size=1):
-            rows = _wanted(fetch.feed.upstream, adapter.rows(page_bytes(page), span))
+            rows = _wanted(fetch.feed.upstream, adapter.rows(page.body.content, span))
             fetch.rows_count += _stage(cursor, page, rows, currency)
         cursor.execute("SELECT ledger_feed_apply(%s)", [fetch.pk])
         fetch.changes_count = cursor.fetchone()[0]

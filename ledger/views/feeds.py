@@ -10,7 +10,6 @@ from django.views.decorators.http import require_POST, require_safe
 from ledger import tasks
 from ledger.models import Feed, FeedFetch, FeedPage
 from ledger.selectors.feeds import feeds_shown, fetches_of, freshness_of
-from ledger.services.fetching import page_bytes
 from teams.access import UserRequest, allowed_only, find_or_404, members_only, visible_or_404
 from teams.paging import page_mark
 
@@ -94,7 +93,7 @@ def feed_page(request: UserRequest, pk: int) -> HttpResponse:
     """Send a page byte for byte as it was received, as a file that no browser runs."""
     rows = FeedPage.objects.select_related("body")
     found = find_or_404(rows, request.user, "ledger.view_feed", pk=pk)
-    answer = HttpResponse(page_bytes(found), content_type="application/octet-stream")
+    answer = HttpResponse(found.body.content, content_type="application/octet-stream")
     answer["Content-Disposition"] = f'attachment; filename="F-{found.fetch_id}-{found.number}.bin"'
     answer["X-Content-Type-Options"] = "nosniff"
     return answer

@@ -10,7 +10,6 @@ import pytest
 from ledger.models import FeedFetch, FeedFigure, FeedKind, FeedPage, FetchState, KeyStanding, ProviderKey
 from ledger.providers import http
 from ledger.providers.registry import MODULES, adapter_for
-from ledger.services.fetching import page_bytes
 from teams.models import AuditEvent
 from tests.ledger.feeds import account as at
 from tests.ledger.feeds.account import KEY, Account, Document, sample
@@ -65,7 +64,7 @@ def test_what_was_received_is_kept_byte_for_byte(their: Account, feed_of: Feeds,
     fetch = fetched(feed_of(kind))
 
     kept = FeedPage.objects.filter(fetch=fetch).order_by("number")
-    assert [page_bytes(page) for page in kept] == their.served
+    assert [page.body.content for page in kept] == their.served
     assert all(KEY not in page.request and page.request in their.asked for page in kept)
 
 
